@@ -1,0 +1,48 @@
+"""What every refusal of secateur says: what was wrong, where, the likely cause, the remedy."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SecateurError(Exception):
+    """A refusal with its remedy; the command line prints it as one paragraph, without a traceback.
+
+    Args:
+        what: what was wrong, as a sentence without its full stop.
+        where: the file, option, module or address concerned.
+        cause: the likely cause.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, what: str, *, where: str = "", cause: str = "", remedy: str = "") -> None:
+        self.what, self.where, self.cause, self.remedy = what, where, cause, remedy
+        located = f"{what} ({where})" if where else what
+        parts = (located, f"Likely cause: {cause}" if cause else "", remedy)
+        super().__init__(" ".join(part.rstrip(".") + "." for part in parts if part))
+
+
+class SettingError(SecateurError, ValueError):
+    """A setting, argument or recipe key that cannot be used as given."""
+
+
+class ModelError(SecateurError, TypeError):
+    """A model, or a part of one, that cannot be put on a chip."""
+
+
+class ChipError(SecateurError, RuntimeError):
+    """A command that a chip cannot carry out."""
+
+
+class FileError(SecateurError, OSError):
+    """A file that is missing, foreign, truncated, corrupt or cannot be written."""
+
+
+class DivergedError(SecateurError, ArithmeticError):
+    """A training run whose loss is no longer a finite number."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`Did you mean 'x'?` where a known word is close, otherwise the list of known words."""
+    words = sorted(known)
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    return f"Did you mean {close[0]!r}?" if close else "Known: " + ", ".join(words)

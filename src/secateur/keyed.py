@@ -1,0 +1,90 @@
+"""Keyed randomness: a draw is a function of what it is for, never of what was drawn before it.
+
+Two tools. `Philox` draws for many cells at once, each keyed by (seed, cell, count, purpose): the
+same commands give the same chip whatever was read in between. `normal` fills a whole tensor from
+one key, for read noise.
+"""
+
+import hashlib
+import math
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11: Philox-4x32 with 10 rounds.
+_ROUNDS = 10
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_WORD = 0xFFFFFFFF
+
+_Words = TypeVar("_Words", bound=Any)
+
+
+def key_of(*path: int | str) -> int:
+    """A 63-bit key from a path of numbers and words, for instance `key_of(seed, "read", step)`."""
+    digest = hashlib.blake2b("/".join(map(repr, path)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def philox(counters: Tensor, *, key: int) -> Tensor:
+    """Four random 32-bit words per counter: Philox-4x32-10.
+
+    Args:
+        counters: int64 tensor (4, n) of 32-bit words.
+        key: 64-bit key.
+
+    Returns:
+        int64 tensor (4, n) of 32-bit words.
+    """
+    if counters.device.type == "cpu":
+        # A step draws for a few hundred cells: NumPy's calls cost half of torch's.
+        return torch.from_numpy(np.stack(_philox_rounds(list(counters.numpy()), key)))
+    return torch.stack(_philox_rounds(list(counters.unbind()), key))
+
+
+def _philox_rounds(words: list[_Words], key: int) -> list[_Words]:
+    low, high = key & _WORD, key >> 32 & _WORD
+    a, b, c, d = words
+    for _ in range(_ROUNDS):
+        # int64 products wrap around, but their 64 bits are the right ones: mask after each shift.
+        first, second = a * _MULTIPLIERS[0], c * _MULTIPLIERS[1]
+        a, b = ((second >> 32) & _WORD) ^ b ^ low, second & _WORD
+        c, d = ((first >> 32) & _WORD) ^ d ^ high, first & _WORD
+        low, high = (low + _WEYL[0]) & _WORD, (high + _WEYL[1]) & _WORD
+    return [a, b, c, d]
+
+
+def cell_words(cells: Tensor, counts: Tensor | int, *, seed: int, purpose: int) -> Tensor:
+    """Four random words (4, n) per cell address, for the given pulse count and purpose."""
+    counters = torch.empty((4, cells.numel()), dtype=torch.int64, device=cells.device)
+    counters[0] = cells & _WORD
+    counters[1] = cells >> 32
+    counters[2] = counts
+    counters[3] = purpose
+    return philox(counters, key=key_of(seed, "cell"))
+
+
+def uniforms(words: Tensor) -> Tensor:
+    """32-bit words to float32 uniforms strictly inside (0, 1)."""
+    # 24 bits are what a float32 holds exactly; the half step keeps 0 and 1 out.
+    return (words >> 8).to(torch.float32).add_(0.5).mul_(2.0**-24)
+
+
+def normals(words: Tensor) -> Tensor:
+    """32-bit words (2m, n) to float32 standard normals (2m, n), by Box and Muller's transform."""
+    radius_part, angle_part = uniforms(words).chunk(2)
+    radius = radius_part.log_().mul_(-2.0).sqrt_()
+    angle = angle_part.mul_(2.0 * math.pi)
+    return torch.cat([radius * angle.cos(), radius * angle.sin()])
+
+
+def generator(key: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A fresh torch generator that starts at `key`."""
+    return torch.Generator(device=device).manual_seed(key)
+
+
+def normal(shape: tuple[int, ...] | torch.Size, *, key: int, device: torch.device) -> Tensor:
+    """A float32 tensor of standard normals that depends on `key` (and the kind of device) alone."""
+    return torch.randn(shape, generator=generator(key, device), device=device)

@@ -1,0 +1,28 @@
+"""THE IDEA: one score a connection; keep the best, prune the rest; learn the scores.
+
+    scores ──|·|──> rule ──> mask ──> (a chip prunes) ──> weights
+       ^                                                     │
+       └───────────── straight-through gradient ─────────────┘
+
+Tensors only: this room knows nothing of chips or devices.
+"""
+
+from secateur.topology.rule import Rule, Scope, TopK, swap_across_band
+from secateur.topology.schedule import Annealed
+from secateur.topology.scores import ScoreStart, initial_scores
+from secateur.topology.select import keep_count, kth_largest, top_k
+from secateur.topology.straight_through import straight_through
+
+__all__ = [
+    "Annealed",
+    "Rule",
+    "Scope",
+    "ScoreStart",
+    "TopK",
+    "initial_scores",
+    "keep_count",
+    "kth_largest",
+    "straight_through",
+    "swap_across_band",
+    "top_k",
+]

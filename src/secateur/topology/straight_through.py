@@ -1,0 +1,37 @@
+"""The gradient that passes straight through the mask (edge-popup, Ramanujan et al., CVPR 2020)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, weight: Tensor, kept_weight: Tensor) -> Tensor:
+        ctx.save_for_backward(scores, kept_weight)
+        return weight.view_as(weight)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        scores, kept_weight = ctx.saved_tensors
+        gradient = gradients[0]
+        if kept_weight.dim() > gradient.dim():
+            gradient = gradient.unsqueeze(-1)
+        return gradient * kept_weight * scores.sign(), None, None
+
+
+def straight_through(scores: Tensor, *, weight: Tensor, kept_weight: Tensor) -> Tensor:
+    """`weight`, differentiable in the scores as if no edge had been pruned.
+
+    The loss falls along d|score| with the weight an edge has when it is kept, whether it is kept
+    now or not: that is how a pruned edge can come back.
+
+    Args:
+        scores: one per edge; the weight's shape, or with a last axis for the edges of a weight.
+        weight: the weights in use, any shape.
+        kept_weight: the signed weight that each edge contributes when kept, shaped as `scores`.
+    """
+    result = _StraightThrough.apply(scores, weight, kept_weight)
+    assert isinstance(result, Tensor)
+    return result
