@@ -1,0 +1,22 @@
+"""A CHIP: macros with state, the commands of the hardware, and the ledger of pulses."""
+
+from secateur.chip.chip import Chip, PairStatistics, WriteReport
+from secateur.chip.forming import FixedVoltage, Forming, VoltageRamp
+from secateur.chip.ledger import Ledger
+from secateur.chip.placement import Geometry, Placement, Region, Tile
+from secateur.chip.simulated import SimulatedChip
+
+__all__ = [
+    "Chip",
+    "FixedVoltage",
+    "Forming",
+    "Geometry",
+    "Ledger",
+    "PairStatistics",
+    "Placement",
+    "Region",
+    "SimulatedChip",
+    "Tile",
+    "VoltageRamp",
+    "WriteReport",
+]

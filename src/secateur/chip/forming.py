@@ -1,0 +1,126 @@
+"""How a chip is formed: the design knob between Gaussian and near-signed-constant weights."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from secateur.device import Technology, forming_voltage
+from secateur.errors import SettingError
+
+
+class Formable(Protocol):
+    """What a forming procedure needs of a chip."""
+
+    technology: Technology
+
+    def form(self, cells: Tensor, *, voltage: float, width: float, compliance: float) -> None: ...
+
+    def conducting(self, cells: Tensor) -> Tensor:
+        """Mask of the cells that conduct: no longer pristine."""
+        ...
+
+
+class Forming(ABC):
+    """A procedure of forming pulses for the pairs of a region."""
+
+    @abstractmethod
+    def run(self, chip: Formable, cells: Tensor) -> None:
+        """Sends its pulses to the cells (2w and 2w + 1 are a pair)."""
+
+
+@dataclass(frozen=True)
+class FixedVoltage(Forming):
+    """One pulse of one amplitude for all cells: the amplitude decides which share is formed.
+
+    Args:
+        fraction: expected share of cells to form, above 0 and below 1; the technology's
+            breakdown law turns it into an amplitude. 0.999 is full forming, 0.5 leaves half of
+            the pairs near +G or -G.
+        voltage: amplitude in volts instead, as on the bench.
+        width: seconds; the technology's forming_width where None.
+        compliance: amperes; the technology's where None.
+    """
+
+    fraction: float = 0.999
+    voltage: float | None = None
+    width: float | None = None
+    compliance: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.fraction < 1.0:
+            raise SettingError(
+                f"The fraction of cells to form is {self.fraction}",
+                remedy="Give a share above 0 and below 1, or a voltage",
+            )
+        for name in ("voltage", "width", "compliance"):
+            _positive(name, getattr(self, name))
+
+    def run(self, chip: Formable, cells: Tensor) -> None:
+        """One pulse to every cell."""
+        law = chip.technology
+        width = self.width or law.forming_width
+        voltage = self.voltage or forming_voltage(
+            self.fraction, mean=law.breakdown_voltage, spread=law.breakdown_spread,
+            slope=law.breakdown_slope, width=width, reference_width=law.forming_width,
+        )  # fmt: skip
+        compliance = self.compliance or law.compliance_current
+        chip.form(cells, voltage=voltage, width=width, compliance=compliance)
+
+
+@dataclass(frozen=True)
+class VoltageRamp(Forming):
+    """Ever higher pulses, for each pair until one of its cells breaks down.
+
+    The other cell stays pristine, so that the pair's weight is +G or -G by chance. Where both
+    break down at the same step, both are formed: a smaller step makes that rarer.
+
+    Args:
+        start: volts of the first pulse; None starts 5 spreads below the mean breakdown voltage.
+        stop: volts not to exceed; None stops 5 spreads above it.
+        step: volts from pulse to pulse.
+        width: seconds; the technology's forming_width where None.
+        compliance: amperes; the technology's where None.
+    """
+
+    start: float | None = None
+    stop: float | None = None
+    step: float = 0.01
+    width: float | None = None
+    compliance: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("start", "stop", "step", "width", "compliance"):
+            _positive(name, getattr(self, name))
+        if self.start is not None and self.stop is not None and self.stop < self.start:
+            raise SettingError(f"The ramp stops at {self.stop} V below its start, {self.start} V")
+
+    def voltages(self, technology: Technology) -> list[float]:
+        """The amplitudes of the ramp in volts."""
+        margin = 5.0 * technology.breakdown_spread
+        start = self.start or technology.breakdown_voltage - margin
+        stop = self.stop or technology.breakdown_voltage + margin
+        return [start + n * self.step for n in range(int((stop - start) / self.step + 1e-9) + 1)]
+
+    def run(self, chip: Formable, cells: Tensor) -> None:
+        """Pulses the pairs that have not conducted yet, step by step."""
+        law = chip.technology
+        pairs = cells.view(-1, 2)
+        width = self.width or law.forming_width
+        compliance = self.compliance or law.compliance_current
+        for voltage in self.voltages(law):
+            chip.form(pairs.reshape(-1), voltage=voltage, width=width, compliance=compliance)
+            pairs = pairs[~chip.conducting(pairs.reshape(-1)).view(-1, 2).any(dim=1)]
+            if not len(pairs):
+                return
+
+
+def _positive(name: str, value: float | None) -> None:
+    if value is not None and not (value > 0.0 and torch.isfinite(torch.tensor(value))):
+        raise SettingError(
+            f"{name} of the forming pulse is {value}",
+            cause="amplitudes, widths and currents are positive in SI units",
+            remedy="Give a positive number of volts, seconds or amperes",
+        )

@@ -1,0 +1,82 @@
+"""Levels of fidelity: how inputs and cells become outputs. Levels are objects, not flags."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from secateur.keyed import normal
+
+# A linear layer's sum: (inputs, weight) -> outputs, linear in both.
+LinearMap = Callable[[Tensor, Tensor], Tensor]
+
+
+class Circuit(ABC):
+    """One multiplication of inputs by the weights of a region."""
+
+    label: str
+
+    @abstractmethod
+    def weight(self, mean: Tensor, deviation: Tensor, *, gain: float, key: int) -> Tensor:
+        """The weights one forward pass works with.
+
+        Args:
+            mean: siemens, any shape: difference of each pair.
+            deviation: siemens, the same shape: read noise of that difference.
+            gain: weights per siemens.
+            key: of this read.
+        """
+
+    @abstractmethod
+    def product(
+        self, linear: LinearMap, inputs: Tensor, weight: Tensor, deviation: Tensor, *, gain: float,
+        key: int,
+    ) -> Tensor:  # fmt: skip
+        """Outputs of the layer for weights that came from `weight`, differentiable in both."""
+
+
+@dataclass(frozen=True)
+class ReadPerStep(Circuit):
+    """The array is read once for a step and layer; all multiplications of it share that read."""
+
+    label: str = "ideal sums, one noisy read per step"
+
+    def weight(self, mean: Tensor, deviation: Tensor, *, gain: float, key: int) -> Tensor:
+        """Mean plus noise of one read."""
+        draw = normal(mean.shape, key=key, device=mean.device)
+        return draw.mul_(deviation).add_(mean).mul_(gain)
+
+    def product(
+        self, linear: LinearMap, inputs: Tensor, weight: Tensor, deviation: Tensor, *, gain: float,
+        key: int,
+    ) -> Tensor:  # fmt: skip
+        """The plain product."""
+        return linear(inputs, weight)
+
+
+@dataclass(frozen=True)
+class ReadPerProduct(Circuit):
+    """Every multiplication meets the cells with fresh noise.
+
+    Independent Gaussian noises of cells sum to a Gaussian noise of the column, of variance
+    sum over inputs of (deviation x input)^2: one more product with squared operands and one draw
+    per output are exact in distribution.
+    """
+
+    label: str = "ideal sums, fresh noise for every multiplication"
+
+    def weight(self, mean: Tensor, deviation: Tensor, *, gain: float, key: int) -> Tensor:
+        """The mean: the noise comes with the product."""
+        return mean * gain
+
+    def product(
+        self, linear: LinearMap, inputs: Tensor, weight: Tensor, deviation: Tensor, *, gain: float,
+        key: int,
+    ) -> Tensor:  # fmt: skip
+        """The product plus the noise of its columns; no gradient flows through the noise."""
+        outputs = linear(inputs, weight)
+        variance = linear(inputs.detach().square(), (deviation * gain).square())
+        noise = normal(outputs.shape, key=key, device=outputs.device)
+        # A sum of squares may come out a rounding error below zero.
+        return outputs + variance.clamp_min_(0.0).sqrt_().mul_(noise)

@@ -1,0 +1,95 @@
+"""Converters at the input lines: activations become one of 2^bits levels."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from secateur.errors import SettingError
+
+
+class _Quantise(torch.autograd.Function):
+    """Round and clip; the gradient passes inside the range and stops outside it."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, step: Tensor, lowest: int, highest: int) -> Tensor:
+        levels = (inputs / step).round_()
+        quantised = levels.clamp(lowest, highest)
+        ctx.save_for_backward(levels == quantised)
+        return quantised.mul_(step)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (inside,) = ctx.saved_tensors
+        return gradients[0] * inside, None, None, None
+
+
+def quantise(inputs: Tensor, *, step: Tensor, bits: int, signed: bool) -> Tensor:
+    """The nearest of 2^bits levels, straight-through inside the range.
+
+    Args:
+        inputs: any shape.
+        step: 0-dimensional, the distance of two levels.
+        bits: 1 or more.
+        signed: levels -(2^(bits-1) - 1) ... 2^(bits-1) - 1 instead of 0 ... 2^bits - 1; the
+            symmetric range drives a line with either sign alike.
+    """
+    highest = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
+    result = _Quantise.apply(inputs, step, -highest if signed else 0, highest)
+    assert isinstance(result, Tensor)
+    return result
+
+
+class InputConverter(nn.Module):
+    """Quantises activations to `bits` on a range that training finds and evaluation keeps.
+
+    In training the range follows `headroom` times the root mean square of the non-zero inputs,
+    as an exponential average; the sign is settled by the first batch that has a negative input. In
+    evaluation both are frozen, so that a result does not depend on its batch.
+
+    Args:
+        bits: of the converter, 2 to 16.
+        headroom: full scale over the root mean square.
+        momentum: of the exponential average.
+    """
+
+    full_scale: Tensor
+    signed: Tensor
+
+    def __init__(self, bits: int, *, headroom: float = 3.0, momentum: float = 0.05) -> None:
+        super().__init__()
+        if not 2 <= bits <= 16:
+            raise SettingError(f"input_bits is {bits}", remedy="Give 2 to 16 bits")
+        self.bits, self.headroom, self.momentum = bits, headroom, momentum
+        self.register_buffer("full_scale", torch.zeros(()))
+        self.register_buffer("signed", torch.zeros((), dtype=torch.bool))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Quantised inputs of the same shape."""
+        if self.training:
+            self._follow(inputs.detach())
+        elif float(self.full_scale) == 0.0:
+            raise SettingError(
+                "A converter has no range yet",
+                cause="evaluation before any training step",
+                remedy="Run at least one batch in training mode first, or load a saved model",
+            )
+        signed = bool(self.signed)
+        highest = 2 ** (self.bits - 1) - 1 if signed else 2**self.bits - 1
+        return quantise(inputs, step=self.full_scale / highest, bits=self.bits, signed=signed)
+
+    @torch.no_grad()
+    def _follow(self, inputs: Tensor) -> None:
+        if not bool(self.signed) and float(inputs.amin()) < 0.0:
+            self.signed.fill_(True)
+        flat = inputs.reshape(-1)
+        active = torch.count_nonzero(flat).clamp_min(1)
+        scale = self.headroom * (flat.dot(flat) / active).sqrt()
+        peak = torch.minimum(scale, inputs.abs().amax() if bool(self.signed) else inputs.amax())
+        started = self.full_scale > 0
+        self.full_scale.copy_(
+            torch.where(started, torch.lerp(self.full_scale, peak, self.momentum), peak)
+        )
+
+    def extra_repr(self) -> str:
+        return f"bits={self.bits}"

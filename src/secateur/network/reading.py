@@ -1,0 +1,114 @@
+"""Where a layer's weights come from, and the one product that uses them."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from secateur.circuit import Circuit, LinearMap
+from secateur.keyed import key_of, normal
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The weights of one forward pass, and how to multiply by them.
+
+    Every multiplication by chip weights in secateur is `product`.
+    """
+
+    weight: Tensor
+    deviation: Tensor | None = None
+    gain: float = 1.0
+    circuit: Circuit | None = None
+    key: int = 0
+
+    def product(self, linear: LinearMap, inputs: Tensor) -> Tensor:
+        """`linear(inputs, weight)` at the circuit's level of fidelity."""
+        if self.circuit is None or self.deviation is None:
+            return linear(inputs, self.weight)
+        return self.circuit.product(
+            linear, inputs, self.weight, self.deviation, gain=self.gain, key=self.key
+        )
+
+    def part(self, start: int, stop: int) -> "Reading":
+        """The reading of some of the outputs (first axis), with noise of its own."""
+        deviation = None if self.deviation is None else self.deviation[start:stop]
+        key = key_of(self.key, start)
+        return replace(self, weight=self.weight[start:stop], deviation=deviation, key=key)
+
+
+class WeightSource(nn.Module, ABC):
+    """One weight of a layer: calling it reads it once."""
+
+    @abstractmethod
+    def forward(self) -> Reading:
+        """The reading for one forward pass."""
+
+    @abstractmethod
+    def plain(self) -> Tensor:
+        """The weight as a plain tensor, detached: what a digital copy of the layer gets."""
+
+
+class DigitalWeight(WeightSource):
+    """A weight in digital memory, as trained; optionally with noise injected in training.
+
+    Args:
+        value: the weight; stays the parameter it is.
+        noise: standard deviation of the injected noise over the largest |weight|; training only.
+        seed: of the noise.
+        name: of the weight, part of its noise's key.
+    """
+
+    def __init__(self, value: nn.Parameter, *, noise: float, seed: int, name: str) -> None:
+        super().__init__()
+        self.value, self.noise, self.seed, self.name = value, noise, seed, name
+        self.uses = Uses()
+
+    def forward(self) -> Reading:
+        """The value, noisy in training where noise is injected."""
+        if not (self.training and self.noise > 0.0):
+            return Reading(self.value)
+        key = key_of(self.seed, rank(), "inject", self.name, self.uses.next())
+        noisy = inject(self.value, key=key, noise=self.noise)
+        return Reading(noisy)
+
+    def plain(self) -> Tensor:
+        """The value."""
+        return self.value.detach().clone()
+
+    def get_extra_state(self) -> Tensor:
+        """The number of noise draws so far."""
+        return torch.tensor(self.uses.count)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Restores the number of noise draws."""
+        self.uses.count = int(state)
+
+
+class Uses:
+    """Counts the reads of one weight: the step in the key of its noise."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def next(self) -> int:
+        """The number of this use."""
+        self.count += 1
+        return self.count
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
+def inject(value: Tensor, *, key: int, noise: float) -> Tensor:
+    """`value` plus Gaussian noise of `noise` times its largest magnitude, straight-through."""
+    draw = normal(value.shape, key=key, device=value.device)
+    return value + draw.mul_(noise * value.detach().abs().amax()).to(value.dtype)
+
+
+def rank() -> int:
+    """This process's rank where torch.distributed runs, otherwise 0."""
+    distributed: Any = torch.distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return int(distributed.get_rank())
+    return 0

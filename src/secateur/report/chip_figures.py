@@ -1,0 +1,280 @@
+"""The chip in pictures: conductances, wear, and the distributions of its cells."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from secateur.report import numbers, palette
+from secateur.report.drawing import Frame, Plate, few_ticks, heading, plate, style
+from secateur.report.maps import Array, ChipMaps, MacroMaps
+from secateur.report.palette import Colour
+from secateur.report.png import Rgba, data_uri, to_levels
+from secateur.report.ramps import STEPS, gradient, sequential
+
+SHOWN_MACROS = 2
+MICRO = 1e6
+
+
+@dataclass(frozen=True)
+class Key:
+    """The scale below a map: its gradient and the words at its ends."""
+
+    gradient: str
+    low: str
+    high: str
+    what: str
+
+
+@dataclass(frozen=True)
+class MapPlate:
+    """A map of the page.
+
+    Args:
+        source: the image as a `data:` address.
+        columns: cells from left to right.
+        rows: cells from top to bottom.
+        alt: what the picture shows, for those who do not see it.
+        caption: what one sees, with units.
+        key: its scale.
+        title: a heading of a few words.
+        width: display width in CSS pixels, where it is not the whole column.
+        height: display height in CSS pixels, where it does not follow from the width.
+    """
+
+    source: str
+    columns: int
+    rows: int
+    alt: str
+    caption: str
+    key: Key
+    title: str = ""
+    width: int = 512
+    height: int | None = None
+
+
+def macro_maps(maps: ChipMaps) -> list[MapPlate]:
+    """Conductances as formed and final on one scale, and the pulses, for the first macros."""
+    plates = []
+    for name in list(maps.macros)[:SHOWN_MACROS]:
+        macro = maps.macros[name]
+        top = _top_conductance(macro)
+        for array, title, words in (
+            (macro.as_formed, "as formed", "as forming left them"),
+            (macro.final, "final", "at the end of the run"),
+        ):
+            if array is not None and array.size:
+                plates.append(_conductance_map(array, top, f"Macro {name}, {title}", words))
+        if macro.pulses is not None and macro.pulses.size:
+            plates.append(_wear_map(macro.pulses, f"Macro {name}, wear"))
+    return plates
+
+
+def unshown_macros(maps: ChipMaps) -> int:
+    """How many macros the page leaves to the file."""
+    return max(0, len(maps.macros) - SHOWN_MACROS)
+
+
+def _top_conductance(macro: MacroMaps) -> float:
+    tops = [
+        float(np.nanquantile(array, 0.999))
+        for array in (macro.as_formed, macro.final)
+        if array is not None and array.size
+    ]
+    return max(tops, default=0.0) or 1e-6
+
+
+def _conductance_map(array: Array, top: float, title: str, words: str) -> MapPlate:
+    colours = sequential("viridis")
+    low, middle, high = (float(q) * MICRO for q in np.nanquantile(array, (0.05, 0.5, 0.95)))
+    return MapPlate(
+        source=data_uri(to_levels(array, 0.0, top, STEPS), list(colours)),
+        columns=array.shape[1],
+        rows=array.shape[0],
+        title=title,
+        alt=f"{title}: conductance map of {array.shape[0]} by {array.shape[1]} cells, median "
+        f"{middle:.3g} microsiemens, nine in ten between {low:.3g} and {high:.3g}",
+        caption=f"Conductances {words}, one dot a cell: rows are input lines, columns output "
+        f"lines. Median {numbers.plain(middle)}{numbers.THIN}µS.",
+        key=Key(gradient(colours), "0", f"{numbers.plain(top * MICRO)} or more", "µS"),
+    )
+
+
+def _wear_map(array: Array, title: str) -> MapPlate:
+    top = max(1, int(array.max()))
+    steps = min(STEPS, top + 1)
+    colours: tuple[Rgba, ...] = sequential("magma", steps)
+    touched = float((array > 0).mean())
+    return MapPlate(
+        source=data_uri(to_levels(array, 0, top + 1, steps), list(colours)),
+        columns=array.shape[1],
+        rows=array.shape[0],
+        title=title,
+        alt=f"{title}: SET and RESET pulses of each cell, at most {top}; "
+        f"{100 * touched:.0f} percent of the cells saw any",
+        caption=f"SET and RESET pulses each cell received. {numbers.percent(touched, 0)} of the "
+        f"cells saw any; the most worn one saw {numbers.count(top)}.",
+        key=Key(gradient(colours), "0", numbers.count(top), "pulses"),
+    )
+
+
+def wear_plate(key: str, maps: ChipMaps) -> Plate | None:
+    """How many cells received how many pulses, over all macros."""
+    arrays = [m.pulses.ravel() for m in maps.macros.values() if m.pulses is not None]
+    pulses = np.concatenate(arrays) if arrays else np.zeros(0, int)
+    worn = pulses[pulses > 0]
+    if not worn.size:
+        return None
+    top = int(worn.max())
+    edges = np.unique(np.round(np.linspace(0.5, top + 0.5, min(top, 40) + 1) - 0.5)) + 0.5
+    shares = np.histogram(worn, edges)[0]
+
+    def draw(frame: Frame) -> Figure:
+        figure = frame.figure(260 if frame.narrow else 330)
+        axes = style(figure.subplots())
+        axes.stairs(shares, edges, fill=True, color=palette.RESET.light, alpha=0.75)
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=0.7)
+        few_ticks(axes, "x", 7, whole=True)
+        axes.set_xlabel("SET and RESET pulses of a cell")
+        axes.set_ylabel("cells")
+        return figure
+
+    return plate(
+        key,
+        draw,
+        alt=f"Histogram of pulses per cell: {worn.size} cells saw 1 to {top} pulses, "
+        f"median {np.median(worn):.0f}",
+        caption=f"Wear of the {numbers.count(worn.size)} cells that saw a pulse (of "
+        f"{numbers.count(pulses.size)}), all macros; median {numbers.plain(float(np.median(worn)))}"
+        " pulses. Logarithmic height.",
+        title="Pulses per cell",
+        size="half",
+    )
+
+
+CELL_KINDS = (
+    ("as_formed", "as formed", palette.MUTED),
+    ("after_set", "after a SET", palette.SET),
+    ("after_reset", "after a RESET", palette.RESET),
+)
+PAIR_KINDS = (
+    ("pair_difference", "as formed", palette.MUTED),
+    ("pair_difference_final", "final", palette.ACCENT),
+)
+Sample = tuple[str, Array, Colour]
+
+
+def _samples(maps: ChipMaps, kinds: Sequence[tuple[str, str, Colour]]) -> list[Sample]:
+    found = [(words, maps.cells.get(name), colour) for name, words, colour in kinds]
+    return [
+        (words, MICRO * array[np.isfinite(array)].astype(np.float64), colour)
+        for words, array, colour in found
+        if array is not None and np.isfinite(array).any()
+    ]
+
+
+def histogram_plates(key: str, maps: ChipMaps) -> list[Plate]:
+    """Conductances of single cells, and the differences of pairs."""
+    plates = []
+    cells = _samples(maps, CELL_KINDS)
+    if cells:
+        spans = "; ".join(_span(words, values) for words, values, _ in cells)
+        plates.append(
+            plate(
+                f"{key}-cells",
+                _stacked_histograms(cells, "conductance of a cell (µS)", two_sided=False),
+                alt=f"Histograms of cell conductances in microsiemens: {spans}",
+                caption=f"Conductances of single cells, share of the cells in each bin. "
+                f"Median ± half of the middle 68 %: {spans}.",
+                title="Conductance of a cell",
+                size="half",
+            )
+        )
+    pairs = _samples(maps, PAIR_KINDS)
+    if pairs:
+        plates.append(
+            plate(
+                f"{key}-pairs",
+                _stacked_histograms(pairs, "G⁺ − G⁻ of a pair (µS)", two_sided=True),
+                alt="Histograms of the difference of the two conductances of a pair: "
+                + ", ".join(words for words, _, _ in pairs),
+                caption="Difference of the two conductances of a pair, which is its weight before "
+                "scaling; share of the pairs in each bin. Pruned pairs sit near zero, with the "
+                "residual of their RESET.",
+                title="Weight of a pair",
+                size="half",
+            )
+        )
+    return plates
+
+
+def _span(words: str, values: Array) -> str:
+    low, middle, high = np.quantile(values, (0.16, 0.5, 0.84))
+    return f"{words} {numbers.plain(middle)} ± {numbers.plain((high - low) / 2)}{numbers.THIN}µS"
+
+
+def _bins(samples: Sequence[Sample], *, two_sided: bool, number: int = 72) -> Array:
+    tops = [float(np.quantile(np.abs(values), 0.999)) for _, values, _ in samples]
+    top = 1.08 * max(tops) or 1.0
+    return np.linspace(-top if two_sided else 0.0, top, number + 1)
+
+
+def _stacked_histograms(
+    samples: Sequence[Sample], unit: str, *, two_sided: bool
+) -> Callable[[Frame], Figure]:
+    bins = _bins(samples, two_sided=two_sided)
+
+    def draw(frame: Frame) -> Figure:
+        height = 330 / len(samples) + 12
+        figure, panels = frame.panels(len(samples), height, stack=True, sharex=True)
+        for panel, (words, values, colour) in zip(panels, samples, strict=True):
+            draw_histogram(panel, values, bins, colour)
+            heading(panel, words)
+        panels[-1].set_xlabel(unit)
+        return figure
+
+    return draw
+
+
+def draw_histogram(panel: Axes, values: Array, bins: Array, colour: Colour) -> None:
+    """One histogram in percent of the sample."""
+    shares = 100 * np.histogram(values, bins)[0] / max(values.size, 1)
+    panel.stairs(shares, bins, fill=True, color=colour.light, alpha=0.35, linewidth=0)
+    panel.stairs(shares, bins, color=colour.light, linewidth=1.3)
+    few_ticks(panel, "y", 2)
+    few_ticks(panel, "x", 7)
+    panel.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
+
+
+def pair_comparison_plate(key: str, setting: str, by_value: dict[str, Array]) -> Plate:
+    """Pair differences as formed, one panel for each value of a worded setting.
+
+    Args:
+        key: unique on the page.
+        setting: the setting's dotted path.
+        by_value: differences in siemens, 1-D, by the setting's value.
+    """
+    samples = [(value, MICRO * array, palette.ACCENT) for value, array in by_value.items()]
+    bins = _bins(samples, two_sided=True, number=64)
+
+    def draw(frame: Frame) -> Figure:
+        height = 150 if frame.narrow else 210
+        figure, panels = frame.panels(len(samples), height, sharex=True)
+        for panel, (value, values, colour) in zip(panels, samples, strict=True):
+            draw_histogram(panel, values, bins, colour)
+            heading(panel, value)
+            few_ticks(panel, "x", 5)
+        for panel in panels[-1:] if frame.narrow else panels:
+            panel.set_xlabel("G⁺ − G⁻ of a pair (µS)")
+        return figure
+
+    return plate(
+        key,
+        draw,
+        alt=f"Histograms of pair differences as formed for {setting}: {', '.join(by_value)}",
+        caption=f"The weights that forming makes, for each {setting}: difference of the two "
+        "conductances of a pair as formed, share of the pairs in each bin.",
+    )

@@ -1,0 +1,244 @@
+"""Puts the page together: one self-contained HTML file from one or several run directories."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from secateur.errors import FileError, SettingError
+from secateur.report import (
+    comparison,
+    confusion,
+    headline,
+    numbers,
+    palette,
+    provenance,
+    search_figures,
+    summary,
+    sweep_figures,
+    training,
+)
+from secateur.report.arms import swatch
+from secateur.report.chip_figures import (
+    MapPlate,
+    histogram_plates,
+    macro_maps,
+    unshown_macros,
+    wear_plate,
+)
+from secateur.report.drawing import Plate
+from secateur.report.maps import ChipMaps, chip_maps
+from secateur.report.reading import Result, Run, read_runs
+from secateur.report.sweeps import comparisons, sweeps
+
+IMAGE_BYTES = 1_900_000
+SHOWN_CHIPS = 3
+PREFERRED = ("pruned", "pruned-cells", "programmed")
+
+
+def write_report(run_directories: Sequence[Path], out: Path) -> Path:
+    """Writes the report of one or several runs as a single HTML file that needs nothing else.
+
+    Args:
+        run_directories: directories that hold a `record.json`; shown in this order.
+        out: the file to write; an existing one is replaced, only once the new one is complete.
+
+    Returns:
+        `out`.
+
+    Raises:
+        SettingError: where no directory is given.
+        FileError: where a record or its maps cannot be used, or the page cannot be written.
+    """
+    if not run_directories:
+        raise SettingError("There is no run to report on", remedy="Give at least one run directory")
+    runs = read_runs(list(run_directories))
+    return _write(render(runs), Path(out))
+
+
+def render(runs: Sequence[Run]) -> str:
+    """The page of these runs as HTML."""
+    rows = headline.entries(runs)
+    measures = {f"{run.split} {run.record.metric}" for run in runs}
+    shown_chips = max(1, SHOWN_CHIPS // len(runs))
+    return _template().render(
+        title=" · ".join(dict.fromkeys(run.record.title or run.record.task for run in runs)),
+        style=Markup(palette.style_sheet() + _style()),
+        several=len(runs) > 1,
+        openings=[(run.name, summary.opening(run, rows)) for run in runs],
+        measure=measures.pop() if len(measures) == 1 else "score",
+        baseline=headline.BASELINE,
+        headline=headline.table(rows),
+        charts=_charts(runs, rows),
+        runs=[_run_page(place, run, shown_chips, len(runs)) for place, run in enumerate(runs)],
+        created=" · ".join(dict.fromkeys(r.record.created for r in runs if r.record.created)),
+        version=", ".join(dict.fromkeys(_version(run) for run in runs)),
+    )
+
+
+def _version(run: Run) -> str:
+    return str(run.record.versions.get("secateur", ""))
+
+
+def _charts(runs: Sequence[Run], rows: Sequence[headline.Entry]) -> list[Plate]:
+    """One chart for each task, metric and split: figures of unlike things share no axis."""
+    alike: dict[tuple[str, str, str], list[headline.Entry]] = {}
+    for row in rows:
+        record = row.run.record
+        alike.setdefault((record.task, record.metric, row.run.split), []).append(row)
+    charts = [headline.chart(f"r-chart-{n}", some) for n, some in enumerate(alike.values())]
+    return [chart for chart in charts if chart is not None]
+
+
+def _run_page(place: int, run: Run, shown_chips: int, runs: int) -> dict[str, Any]:
+    key, results = f"r{place}", headline.shown_results(run)
+    search = [result for result in results if result.arm.startswith("pruned")]
+    arms, facts = provenance.physics(run)
+    return {
+        "key": key,
+        "name": run.name,
+        "title": run.record.title or run.record.task,
+        "metric": run.record.metric,
+        "split": run.split,
+        "untrained": [r.arm for r in results if not any(t.history for t in r.trials)],
+        "training": training.curves(f"{key}-train", run, _one_for_each_arm(results)),
+        "sweeps": _sweeps(f"{key}-sweep", run),
+        "comparisons": _comparisons(f"{key}-words", run),
+        "chips": _chips(key, run, shown_chips, IMAGE_BYTES // (shown_chips * runs)),
+        "kept": search_figures.kept_plate(f"{key}-kept", _one_for_each_arm(results)),
+        "pulses": search_figures.pulse_plates(f"{key}-pulses", _one_for_each_arm(search)),
+        "confusion": confusion.plates(f"{key}-confusion", run),
+        "recipe": provenance.recipe(run),
+        "physics_arms": arms,
+        "physics": facts,
+        "without_chip": provenance.without_chip(run),
+        "placements": provenance.placements(run),
+        "origin": provenance.origin(run),
+        "trials": provenance.trials(run),
+    }
+
+
+def _one_for_each_arm(results: Sequence[Result]) -> list[Result]:
+    return list({result.arm: result for result in reversed(results)}.values())[::-1]
+
+
+def _sweeps(key: str, run: Run) -> list[dict[str, Any]]:
+    return [
+        {
+            "setting": sweep.setting,
+            "plate": sweep_figures.accuracy_plate(f"{key}-{place}", run, sweep),
+            "words": sweep_figures.crossing_words(sweep),
+            "trade_off": sweep_figures.trade_off_plate(f"{key}-{place}-trade", run, sweep),
+            "table": sweep_figures.table(run, sweep),
+        }
+        for place, sweep in enumerate(sweeps(run))
+    ]
+
+
+def _comparisons(key: str, run: Run) -> list[dict[str, Any]]:
+    return [
+        {
+            "setting": found.setting,
+            "shipped": found.shipped,
+            "words": comparison.words(run, found),
+            "table": comparison.table(run, found),
+            "plate": comparison.weights_plate(f"{key}-{place}", run, found),
+        }
+        for place, found in enumerate(comparisons(run))
+    ]
+
+
+@dataclass(frozen=True)
+class ChipPage:
+    """The pictures of one result's first chip; `left_out` says what only the file holds."""
+
+    name: str
+    arm: str
+    macros: list[MapPlate]
+    plots: list[Plate]
+    layers: list[tuple[str, list[MapPlate]]]
+    left_out: str
+
+
+def _chips(key: str, run: Run, number: int, image_bytes: int) -> dict[str, Any]:
+    """The chips that are shown, and the names of the results whose maps stay in their files."""
+    candidates = sorted(headline.shown_results(run), key=_preference)
+    with_maps = [r for r in candidates if any(trial.maps for trial in r.trials)]
+    shown, unread = [], []
+    for result in with_maps:
+        maps = chip_maps(run, result) if len(shown) < number else None
+        if maps is not None:
+            shown.append(_chip(f"{key}-chip{len(shown)}", result, maps, image_bytes))
+        else:
+            unread.append(result.name)
+    return {"shown": shown, "others": unread}
+
+
+def _preference(result: Result) -> int:
+    known = result.arm in PREFERRED and not result.variant
+    return PREFERRED.index(result.arm) if known else len(PREFERRED)
+
+
+def _chip(key: str, result: Result, maps: ChipMaps, image_bytes: int) -> ChipPage:
+    macros = macro_maps(maps)
+    left = image_bytes - sum(len(plate.source) for plate in macros)
+    layers, missing = [], []
+    for name, plates in search_figures.layer_maps(maps):
+        size = sum(len(plate.source) for plate in plates)
+        if size <= left:
+            layers.append((name, plates))
+            left -= size
+        else:
+            missing.append(name)
+    hidden = unshown_macros(maps)
+    words = [
+        f"{numbers.number_of(hidden, 'more macro')}" if hidden else "",
+        f"the masks and scores of {', '.join(missing)}" if missing else "",
+    ]
+    wear = wear_plate(f"{key}-wear", maps)
+    return ChipPage(
+        name=result.name,
+        arm=result.arm,
+        macros=macros,
+        plots=[*histogram_plates(f"{key}-hist", maps), *([wear] if wear else [])],
+        layers=layers,
+        left_out=" and ".join(word for word in words if word),
+    )
+
+
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("secateur.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(swatch=swatch, chain=chain)
+    return environment.get_template("page.html.jinja")
+
+
+def _style() -> str:
+    return files("secateur.report").joinpath("page.css").read_text(encoding="utf-8")
+
+
+def _write(page: str, out: Path) -> Path:
+    beside = out.with_name(out.name + ".part")
+    try:
+        beside.write_text(page, encoding="utf-8")
+        os.replace(beside, out)
+    except OSError as error:
+        beside.unlink(missing_ok=True) if beside.is_file() else None
+        raise FileError(
+            f"The report cannot be written: {error.strerror}",
+            where=str(out),
+            cause="the directory is missing or not yours to write to, or the disk is full",
+            remedy="Give another file with --out, or free some space",
+        ) from None
+    return out

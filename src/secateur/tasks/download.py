@@ -1,0 +1,170 @@
+"""Fetching a data set from its owners: verified, and whole or not at all."""
+
+import http.client
+import os
+import secrets
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from secateur.errors import FileError
+from secateur.tasks.published import PublishedFile, PublishedSet, check_contents
+
+OnBytes = Callable[[str, int, int | None], None]
+"""Called with a file's name, the bytes received so far, and all its bytes (None if unknown)."""
+
+_CHUNK = 1 << 16
+_SILENCE = 30.0  # seconds without a byte until an address is given up
+_ABANDONED = 3600.0  # seconds after which a partial file can have no living writer
+
+
+def download(data_set: PublishedSet, folder: Path, on_bytes: OnBytes | None = None) -> None:
+    """Fetch the files that `folder` lacks.
+
+    Each file comes into view under its name only when it is complete and verified, so an
+    interrupted download leaves whole files or none, and the next one fetches the rest.
+
+    Args:
+        data_set: what to fetch, and from where.
+        folder: where to put it; made if need be.
+        on_bytes: told of the progress.
+
+    Raises:
+        FileError: no address gave the right contents (each with its reason), or `folder` cannot
+            be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(folder)
+        for file in data_set.files:
+            if file.path_in(folder) is None:
+                _fetch(file, data_set, folder, on_bytes or _say_nothing)
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(
+            f"{data_set.title} cannot be stored: {error.strerror or error}",
+            where=str(folder),
+            cause="a full disk, or a folder that you may not write to",
+            remedy="Make room, or choose another cache with XDG_CACHE_HOME",
+        ) from error
+
+
+@contextmanager
+def download_bar(console: Console | None = None) -> Iterator[OnBytes]:
+    """A progress bar per file, to be given to `download` or `locate`."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        bars = {}
+
+        def on_bytes(name: str, received: int, total: int | None) -> None:
+            if name not in bars:
+                bars[name] = progress.add_task(name, total=total)
+            progress.update(bars[name], completed=received, total=total)
+
+        yield on_bytes
+
+
+def _fetch(file: PublishedFile, data_set: PublishedSet, folder: Path, on_bytes: OnBytes) -> None:
+    reasons = []
+    for address in data_set.addresses:
+        url = f"{address.rstrip('/')}/{file.name}"
+        with _partial(folder / file.name) as partial:
+            try:
+                _receive(url, partial, file, on_bytes)
+                check_contents(partial, file)
+            except _Refused as error:
+                reasons.append(f"{url}: {error}")
+            except FileError as error:
+                reasons.append(f"{url}: {error.what}")
+            else:
+                partial.replace(folder / file.name)
+                return
+    raise FileError(
+        f"{file.name} of {data_set.title} could not be downloaded: {'; '.join(reasons)}",
+        cause="no network, a proxy that changes what it passes on, or a server that is down",
+        remedy="Try again (complete files are kept), or get the files another way and name their "
+        "folder with --data",
+    )
+
+
+class _Refused(Exception):
+    """An address that did not give the whole file."""
+
+
+def _receive(url: str, partial: Path, file: PublishedFile, on_bytes: OnBytes) -> None:
+    """Write what `url` sends to `partial`; a fault of the network is _Refused, of the disk OSError.
+
+    A zipped file is hardly ever larger than its contents: much more is not the file.
+    """
+    limit = file.size + file.size // 100 + 4096
+    received = 0
+    with _open_address(url) as response, partial.open("xb") as sink:
+        total = int(response.headers.get("Content-Length") or 0) or None
+        while chunk := _next_chunk(response):
+            received += len(chunk)
+            if received > limit:
+                raise _Refused(f"sends more than {limit} bytes")
+            sink.write(chunk)
+            on_bytes(file.name, received, total)
+        # Without this, a power cut after the renaming could leave an empty file under its name.
+        sink.flush()
+        os.fsync(sink.fileno())
+    if total is not None and received != total:
+        raise _Refused(f"broke off after {received} of {total} bytes")
+
+
+@contextmanager
+def _open_address(url: str) -> Iterator[http.client.HTTPResponse]:
+    request = urllib.request.Request(url, headers={"User-Agent": "secateur"})
+    try:
+        response = urllib.request.urlopen(request, timeout=_SILENCE)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise _Refused(f"the server answers {error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _Refused(str(getattr(error, "reason", error))) from error
+    with response:
+        yield response
+
+
+def _next_chunk(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.read(_CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        raise _Refused(f"the connection broke: {error}") from error
+
+
+@contextmanager
+def _partial(target: Path) -> Iterator[Path]:
+    """A name beside `target` that no other process uses, and that is gone afterwards."""
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+    try:
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what a killed download left; a living one has written within the hour."""
+    for partial in folder.glob(".*.part"):
+        try:
+            if time.time() - partial.stat().st_mtime > _ABANDONED:
+                partial.unlink()
+        except FileNotFoundError:
+            continue
+
+
+def _say_nothing(name: str, received: int, total: int | None) -> None:
+    pass
