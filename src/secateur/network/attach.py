@@ -12,7 +12,14 @@ from secateur.errors import ModelError, SettingError, nearest
 from secateur.keyed import generator, key_of
 from secateur.network.reading import DigitalWeight, WeightSource
 from secateur.network.search import Search
-from secateur.network.swap import CHIP_MODULES, MakeConverter, PlainWeight, Where, swap_
+from secateur.network.swap import (
+    CHIP_MODULES,
+    MakeConverter,
+    PlainWeight,
+    Where,
+    replace_digital_,
+    swap_,
+)
 from secateur.network.weight import Grain, ProgrammedWeight, PrunedWeight, read_edges
 from secateur.topology import Annealed, Rule, ScoreStart, TopK, initial_scores, keep_count
 
@@ -108,27 +115,22 @@ def program_(
     """Writes a model's trained weights to a chip the conventional way, each cell verified.
 
     In place. The largest |weight| of a layer takes the technology's high conductance; a weight's
-    sign decides which cell of its pair carries it. Arguments as `prune_` and
+    sign decides which cell of its pair carries it. A model that `quantise_` has prepared keeps the
+    converters it was trained with. Arguments as `prune_` and
     `Chip.write_verify`. Weights are no parameters afterwards; biases and norms are.
     """
     level = circuit or ReadPerStep()
 
     def make(plain: PlainWeight) -> WeightSource:
-        region = chip.place(
-            plain.name, tuple(plain.value.shape), inputs_first=plain.inputs_first
+        return _written(
+            plain, chip, tolerance=tolerance, attempts=attempts, circuit=level, seed=seed
         )
-        value = plain.value.detach().float()
-        law = chip.technology
-        largest = float(value.abs().amax()) or 1.0
-        swing = law.high_conductance - law.low_conductance
-        sides = torch.stack([value, -value], dim=-1).clamp_min(0.0)
-        targets = law.low_conductance + swing * sides.reshape(-1) / largest
-        cells = torch.arange(region.cells.start, region.cells.stop, device=targets.device)
-        formed = chip.conducting(cells)
-        chip.write_verify(cells[formed], targets[formed], tolerance=tolerance, attempts=attempts)
-        return ProgrammedWeight(chip, region, circuit=level, gain=largest / swing, seed=seed)
 
-    swap_(model, where=where, make_weight=make, make_converter=_converters(input_bits, headroom))
+    if any(isinstance(module, DigitalWeight) for module in model.modules()):
+        replace_digital_(model, make)
+    else:
+        converters = _converters(input_bits, headroom)
+        swap_(model, where=where, make_weight=make, make_converter=converters)
     return model
 
 
@@ -148,7 +150,10 @@ def quantise_(
     """
 
     def make(plain: PlainWeight) -> WeightSource:
-        return DigitalWeight(plain.value, noise=weight_noise, seed=seed, name=plain.name)
+        return DigitalWeight(
+            plain.value, noise=weight_noise, seed=seed, name=plain.name,
+            inputs_first=plain.inputs_first,
+        )  # fmt: skip
 
     swap_(model, where=where, make_weight=make, make_converter=_converters(input_bits, headroom))
     return model
@@ -177,6 +182,22 @@ def pruned_weights(model: nn.Module) -> dict[str, PrunedWeight]:
     """The pruned weights of a model by name, each once."""
     found = (module for module in model.modules() if isinstance(module, PrunedWeight))
     return {weight.region.name: weight for weight in found}
+
+
+def _written(
+    plain: PlainWeight, chip: Chip, *, tolerance: float, attempts: int, circuit: Circuit, seed: int
+) -> ProgrammedWeight:
+    region = chip.place(plain.name, tuple(plain.value.shape), inputs_first=plain.inputs_first)
+    value, law = plain.value.detach().float(), chip.technology
+    chip.to(value.device)
+    largest = float(value.abs().amax()) or 1.0
+    swing = law.high_conductance - law.low_conductance
+    sides = torch.stack([value, -value], dim=-1).clamp_min(0.0)
+    targets = law.low_conductance + swing * sides.reshape(-1) / largest
+    cells = torch.arange(region.cells.start, region.cells.stop, device=value.device)
+    formed = chip.conducting(cells)
+    chip.write_verify(cells[formed], targets[formed], tolerance=tolerance, attempts=attempts)
+    return ProgrammedWeight(chip, region, circuit=circuit, gain=largest / swing, seed=seed)
 
 
 def _pruned(

@@ -59,11 +59,15 @@ class DigitalWeight(WeightSource):
         noise: standard deviation of the injected noise over the largest |weight|; training only.
         seed: of the noise.
         name: of the weight, part of its noise's key.
+        inputs_first: True where the weight's first axis counts inputs.
     """
 
-    def __init__(self, value: nn.Parameter, *, noise: float, seed: int, name: str) -> None:
+    def __init__(
+        self, value: nn.Parameter, *, noise: float, seed: int, name: str, inputs_first: bool = False
+    ) -> None:
         super().__init__()
         self.value, self.noise, self.seed, self.name = value, noise, seed, name
+        self.inputs_first = inputs_first
         self.uses = Uses()
 
     def forward(self) -> Reading:

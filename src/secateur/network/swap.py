@@ -8,7 +8,7 @@ from torch import nn
 from secateur.errors import ModelError
 from secateur.network.attention import ChipAttention
 from secateur.network.layers import ChipLayer
-from secateur.network.reading import WeightSource
+from secateur.network.reading import DigitalWeight, WeightSource
 from secateur.network.recurrent import ChipRecurrent
 
 Where = Callable[[str, nn.Module], bool]
@@ -37,7 +37,7 @@ _LAYERS = (
     nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
 )  # fmt: skip
 _RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
-_PRUNABLE = (*_LAYERS, *_RECURRENT, nn.MultiheadAttention)
+PRUNABLE = (*_LAYERS, *_RECURRENT, nn.MultiheadAttention)
 CHIP_MODULES = (ChipLayer, ChipRecurrent, ChipAttention)
 
 
@@ -69,8 +69,23 @@ def swap_(
     return {name: made[id(weight.value)] for name, weight in plain.items()}
 
 
+def replace_digital_(model: nn.Module, make_weight: MakeWeight) -> None:
+    """Replaces every `DigitalWeight` of a model by what is made of its value, in place."""
+    made: dict[int, WeightSource] = {}
+    for holder in list(model.modules()):
+        for key, source in holder._modules.items():
+            if not isinstance(source, DigitalWeight):
+                continue
+            if id(source) not in made:
+                shape = source.value.shape
+                outputs = shape[1] if source.inputs_first else shape[0]
+                plain = PlainWeight(source.name, source.value, outputs, source.inputs_first)
+                made[id(source)] = make_weight(plain)
+            holder._modules[key] = made[id(source)].train(source.training)
+
+
 def _chosen(model: nn.Module, where: Where | None) -> dict[str, nn.Module]:
-    if isinstance(model, _PRUNABLE):
+    if isinstance(model, PRUNABLE):
         raise ModelError(
             f"The model itself is a {type(model).__name__}, which cannot be replaced in place",
             remedy="Wrap it: nn.Sequential(layer)",
@@ -87,8 +102,8 @@ def _chosen(model: nn.Module, where: Where | None) -> dict[str, nn.Module]:
             continue
         if isinstance(module, nn.MultiheadAttention):
             inside.add(id(module.out_proj))
-        asked = where(name, module) if where else isinstance(module, _PRUNABLE)
-        if asked and (where is None or isinstance(module, _PRUNABLE) or _owns_matrix(module)):
+        asked = where(name, module) if where else isinstance(module, PRUNABLE)
+        if asked and (where is None or isinstance(module, PRUNABLE) or _owns_matrix(module)):
             _check_swappable(name, module)
             chosen[name] = module
     if not chosen:
@@ -97,7 +112,7 @@ def _chosen(model: nn.Module, where: Where | None) -> dict[str, nn.Module]:
             "Nothing in this model would be on the chip"
             + (f"; layers with weights: {', '.join(kinds)}" if kinds else ""),
             cause="`where` chose no layer, or the model has none of a kind that can be swapped",
-            remedy="Kinds that can: " + ", ".join(kind.__name__ for kind in _PRUNABLE),
+            remedy="Kinds that can: " + ", ".join(kind.__name__ for kind in PRUNABLE),
         )
     return chosen
 
@@ -108,7 +123,7 @@ def _owns_matrix(module: nn.Module) -> bool:
 
 def _check_swappable(name: str, module: nn.Module) -> None:
     kind = type(module)
-    base = next((known for known in _PRUNABLE if isinstance(module, known)), None)
+    base = next((known for known in PRUNABLE if isinstance(module, known)), None)
     where = f"layer {name}, a {kind.__name__}"
     if any(isinstance(p, nn.UninitializedParameter) for p in module._parameters.values()):
         raise ModelError(
@@ -119,7 +134,7 @@ def _check_swappable(name: str, module: nn.Module) -> None:
         raise ModelError(
             "The weights of this kind of layer cannot be put on a chip", where=where,
             remedy="Leave it digital with `where`. Kinds that can: "
-            + ", ".join(known.__name__ for known in _PRUNABLE),
+            + ", ".join(known.__name__ for known in PRUNABLE),
         )  # fmt: skip
     if kind.forward is not base.forward:
         raise ModelError(

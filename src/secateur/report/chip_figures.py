@@ -8,13 +8,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from secateur.report import numbers, palette
-from secateur.report.drawing import Frame, Plate, few_ticks, heading, plate, style
+from secateur.report.drawing import (
+    LETTERS,
+    Frame,
+    Plate,
+    few_ticks,
+    heading,
+    logarithmic,
+    plate,
+    style,
+)
 from secateur.report.maps import Array, ChipMaps, MacroMaps
 from secateur.report.palette import Colour
-from secateur.report.png import Rgba, data_uri, to_levels
-from secateur.report.ramps import STEPS, gradient, sequential
+from secateur.report.png import data_uri, to_levels
+from secateur.report.ramps import STEPS, glow, gradient, sequential
 
 SHOWN_MACROS = 2
+SPIKE = 3.0
 MICRO = 1e6
 
 
@@ -105,7 +115,7 @@ def _conductance_map(array: Array, top: float, title: str, words: str) -> MapPla
 def _wear_map(array: Array, title: str) -> MapPlate:
     top = max(1, int(array.max()))
     steps = min(STEPS, top + 1)
-    colours: tuple[Rgba, ...] = sequential("magma", steps)
+    colours = glow(palette.OCHRE, palette.ORCHID, steps)
     touched = float((array > 0).mean())
     return MapPlate(
         source=data_uri(to_levels(array, 0, top + 1, steps), list(colours)),
@@ -135,7 +145,7 @@ def wear_plate(key: str, maps: ChipMaps) -> Plate | None:
         figure = frame.figure(260 if frame.narrow else 330)
         axes = style(figure.subplots())
         axes.stairs(shares, edges, fill=True, color=palette.RESET.light, alpha=0.75)
-        axes.set_yscale("log")
+        logarithmic(axes, "y")
         axes.set_ylim(bottom=0.7)
         few_ticks(axes, "x", 7, whole=True)
         axes.set_xlabel("SET and RESET pulses of a cell")
@@ -187,7 +197,8 @@ def histogram_plates(key: str, maps: ChipMaps) -> list[Plate]:
                 f"{key}-cells",
                 _stacked_histograms(cells, "conductance of a cell (µS)", two_sided=False),
                 alt=f"Histograms of cell conductances in microsiemens: {spans}",
-                caption=f"Conductances of single cells, share of the cells in each bin. "
+                caption=f"Conductances of single cells, share of the cells in each bin; "
+                "a bar that leaves its panel has its height written beside it. "
                 f"Median ± half of the middle 68 %: {spans}.",
                 title="Conductance of a cell",
                 size="half",
@@ -231,7 +242,7 @@ def _stacked_histograms(
         height = 330 / len(samples) + 12
         figure, panels = frame.panels(len(samples), height, stack=True, sharex=True)
         for panel, (words, values, colour) in zip(panels, samples, strict=True):
-            draw_histogram(panel, values, bins, colour)
+            draw_histogram(panel, values, bins, colour, cut_spike=not two_sided)
             heading(panel, words)
         panels[-1].set_xlabel(unit)
         return figure
@@ -239,14 +250,23 @@ def _stacked_histograms(
     return draw
 
 
-def draw_histogram(panel: Axes, values: Array, bins: Array, colour: Colour) -> None:
-    """One histogram in percent of the sample."""
+def draw_histogram(
+    panel: Axes, values: Array, bins: Array, colour: Colour, *, cut_spike: bool = False
+) -> None:
+    """One histogram in percent of the sample; a lone spike may leave the panel, with its height."""
     shares = 100 * np.histogram(values, bins)[0] / max(values.size, 1)
     panel.stairs(shares, bins, fill=True, color=colour.light, alpha=0.35, linewidth=0)
     panel.stairs(shares, bins, color=colour.light, linewidth=1.3)
     few_ticks(panel, "y", 2)
     few_ticks(panel, "x", 7)
     panel.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
+    peak = int(shares.argmax())
+    rest = np.delete(shares, slice(max(0, peak - 2), peak + 3))
+    if cut_spike and rest.sum() > 10 and shares[peak] > SPIKE * rest.max():
+        top = 1.5 * float(rest.max())
+        panel.set_ylim(0, top)
+        where, words = float(bins[peak + 1]), f" ↑ {shares[peak]:.0f} %"
+        panel.text(where, 0.98 * top, words, color=colour.light, fontsize=LETTERS - 1, va="top")
 
 
 def pair_comparison_plate(key: str, setting: str, by_value: dict[str, Array]) -> Plate:

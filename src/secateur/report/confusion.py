@@ -25,12 +25,14 @@ def summed(result: Result) -> Array | None:
 
 
 def plates(key: str, run: Run) -> list[Plate]:
-    """The confusion of the best pruned arm, and that of the digital baseline beside it."""
+    """The confusion of the best arm pruned on a chip, with the digital baseline beside."""
     candidates = [r for r in shown_results(run) if summed(r) is not None]
 
     def rank(result: Result) -> tuple[bool, float]:
         score = run.score(result)
-        return result.arm.startswith("pruned"), score.mean or 0.0 if score else 0.0
+        return result.arm.startswith(
+            "pruned"
+        ) and result.has_chip, score.mean or 0.0 if score else 0.0
 
     chosen = sorted(candidates, key=rank, reverse=True)[:1]
     chosen += [r for r in candidates if r.arm == BASELINE and r not in chosen]

@@ -13,15 +13,17 @@ from typing import Any, Literal
 import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator, NullLocator
 
-from secateur.report import palette
+from secateur.report import numbers, palette
 
 NARROW_WIDTH = 350
 WIDE_WIDTHS = {"full": 1080, "half": 528}
-LETTERS = 11.5
-SETTINGS = {
+LETTERS = 12.0
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "secateur",
     "text.parse_math": False,  # a label is a label, whatever dollars it contains
@@ -40,9 +42,8 @@ class Frame:
 
     def figure(self, height: float) -> Figure:
         """An empty figure of this width, `height` pixels tall."""
-        figure = Figure(figsize=(self.width / 72, height / 72), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr]
-        return figure
+        layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
+        return Figure(figsize=(self.width / 72, height / 72), layout=layout)
 
     def panels(
         self, number: int, height: float, *, stack: bool | None = None, **settings: Any
@@ -102,7 +103,7 @@ def style(axes: Axes, *, grid: Literal["x", "y", "both", "none"] = "y") -> Axes:
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(palette.RULE.light)
     axes.patch.set_alpha(0)
-    axes.tick_params(length=0, colors=palette.MUTED.light, labelsize=LETTERS - 0.5, pad=5)
+    axes.tick_params(length=0, colors=palette.MUTED.light, labelsize=LETTERS - 1, pad=5)
     axes.set_axisbelow(True)
     axes.grid(visible=False)
     if grid != "none":
@@ -119,8 +120,20 @@ def heading(axes: Axes, words: str) -> None:
 
 def few_ticks(axes: Axes, axis: Literal["x", "y"], number: int, *, whole: bool = False) -> None:
     """At most `number` intervals on an axis, on whole numbers where asked."""
-    chosen = axes.xaxis if axis == "x" else axes.yaxis
-    chosen.set_major_locator(MaxNLocator(number, integer=whole))
+    steps = [1, 2, 5, 10]
+    _axis(axes, axis).set_major_locator(MaxNLocator(number, integer=whole, steps=steps))
+
+
+def logarithmic(axes: Axes, axis: Literal["x", "y"]) -> None:
+    """A logarithmic axis with plain numbers at its ticks."""
+    (axes.set_xscale if axis == "x" else axes.set_yscale)("log")
+    chosen = _axis(axes, axis)
+    chosen.set_major_formatter(lambda value, _: numbers.plain(value))
+    chosen.set_minor_locator(NullLocator())
+
+
+def _axis(axes: Axes, axis: Literal["x", "y"]) -> Axis:
+    return axes.xaxis if axis == "x" else axes.yaxis
 
 
 def _svg(key: str, draw: Draw, frame: Frame, alt: str) -> Markup:

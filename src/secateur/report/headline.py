@@ -139,17 +139,15 @@ def chart(key: str, rows: Sequence[Entry]) -> Plate | None:
     spread = (
         "One chip each, so there is no interval."
         if single
-        else "Bars: 95 % intervals of the mean; small dots: single chips."
+        else "Bars: 95 % intervals of the mean; ticks: single chips."
     )
+    compared = any(row.result.arm == BASELINE for row in drawn)
+    last = f"Dotted line: {BASELINE}." if compared else f"Highest: {best.result.name}."
     return plate(
         key,
         lambda frame: _draw_chart(frame, drawn),
         alt=f"{metric} on the {split} split by arm: {values}",
-        caption=f"{metric.capitalize()} on the {split} split, percent. {spread} "
-        f"Dotted line: {BASELINE}."
-        if any(row.result.arm == BASELINE for row in drawn)
-        else f"{metric.capitalize()} on the {split} split, percent. {spread} "
-        f"Highest: {best.result.name}.",
+        caption=f"{metric.capitalize()} on the {split} split, percent. {spread} {last}",
     )
 
 
@@ -158,7 +156,7 @@ def _draw_chart(frame: Frame, rows: Sequence[Entry]) -> Figure:
     floor = max(means) - 100 * ZOOM_BELOW_BEST
     close = [row for row, mean in zip(rows, means, strict=True) if mean >= floor]
     zoomed = max(means) - min(means) > 100 * WORTH_A_ZOOM and len(close) > 1
-    height = 25 * len(rows) + 64
+    height = 27 * len(rows) + 66
     several_runs = len({row.run.name for row in rows}) > 1
     figure, panels = frame.panels(1 + zoomed, height, sharey=not frame.narrow)
     for place, panel in enumerate(panels):
@@ -194,10 +192,10 @@ def _draw_rows(panel: Any, rows: Sequence[Entry], cut: float | None) -> None:
             continue
         if row.score is not None and row.score.interval is not None:
             low, high = (100 * end for end in row.score.interval)
-            panel.plot([low, high], [place, place], color=colour, linewidth=5, alpha=0.3)
+            panel.plot([low, high], [place, place], color=colour, linewidth=6, alpha=0.3)
         if len(row.chip_scores) > 1:
             chips = [100 * value for value in row.chip_scores]
-            panel.plot(chips, [place] * len(chips), ".", color=colour, ms=4, alpha=0.8, mew=0)
+            panel.plot(chips, [place] * len(chips), "|", color=colour, ms=11, mew=1.3)
         panel.plot([mean], [place], look.marker, color=colour, markersize=8, mew=0)
 
 

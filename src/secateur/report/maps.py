@@ -44,8 +44,16 @@ class LayerMaps:
 
 @dataclass(frozen=True)
 class ChipMaps:
-    """All pictures of one chip; what the file does not hold is absent here."""
+    """All pictures of one chip; what the file does not hold is absent here.
 
+    Args:
+        chip: the chip's number in its run.
+        macros: by the macro's number.
+        layers: by the layer's name.
+        cells: samples by kind, 1-D, siemens.
+    """
+
+    chip: int = 0
     macros: dict[str, MacroMaps] = field(default_factory=dict)
     layers: dict[str, LayerMaps] = field(default_factory=dict)
     cells: dict[str, Array] = field(default_factory=dict)
@@ -69,11 +77,11 @@ def chip_maps(run: Run, result: Result) -> ChipMaps | None:
                     remedy="Run again, or restore the record",
                 )
             if path.is_file():
-                return read_maps(path)
+                return read_maps(path, chip=trial.chip)
     return None
 
 
-def read_maps(path: Path) -> ChipMaps:
+def read_maps(path: Path, *, chip: int = 0) -> ChipMaps:
     """Reads one `maps.npz`.
 
     Raises:
@@ -89,10 +97,10 @@ def read_maps(path: Path) -> ChipMaps:
             cause="the file is truncated or foreign",
             remedy="Run again, or delete the file to have a page without maps",
         ) from None
-    return _sorted_into_rooms(arrays, path)
+    return _sorted_into_rooms(arrays, path, chip)
 
 
-def _sorted_into_rooms(arrays: dict[str, Array], path: Path) -> ChipMaps:
+def _sorted_into_rooms(arrays: dict[str, Array], path: Path, chip: int) -> ChipMaps:
     macros: dict[str, dict[str, Array]] = {}
     layers: dict[str, dict[str, Array]] = {}
     cells: dict[str, Array] = {}
@@ -106,6 +114,7 @@ def _sorted_into_rooms(arrays: dict[str, Array], path: Path) -> ChipMaps:
         elif room == "cells":
             cells[rest] = _of_dimensions(1, array, name, path)
     return ChipMaps(
+        chip=chip,
         macros={name: MacroMaps(**macros[name]) for name in sorted(macros, key=_in_counting_order)},
         layers={name: LayerMaps(**parts) for name, parts in layers.items()},
         cells=cells,

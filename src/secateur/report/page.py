@@ -4,11 +4,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from secateur.errors import FileError, SettingError
@@ -22,6 +21,7 @@ from secateur.report import (
     search_figures,
     summary,
     sweep_figures,
+    trade_off,
     training,
 )
 from secateur.report.arms import swatch
@@ -38,7 +38,7 @@ from secateur.report.reading import Result, Run, read_runs
 from secateur.report.sweeps import comparisons, sweeps
 
 IMAGE_BYTES = 1_900_000
-SHOWN_CHIPS = 3
+SHOWN_CHIPS = 2
 PREFERRED = ("pruned", "pruned-cells", "programmed")
 
 
@@ -77,6 +77,7 @@ def render(runs: Sequence[Run]) -> str:
         headline=headline.table(rows),
         charts=_charts(runs, rows),
         runs=[_run_page(place, run, shown_chips, len(runs)) for place, run in enumerate(runs)],
+        pruned=any(row.result.arm.startswith("pruned") for row in rows),
         created=" · ".join(dict.fromkeys(r.record.created for r in runs if r.record.created)),
         version=", ".join(dict.fromkeys(_version(run) for run in runs)),
     )
@@ -108,6 +109,7 @@ def _run_page(place: int, run: Run, shown_chips: int, runs: int) -> dict[str, An
         "split": run.split,
         "untrained": [r.arm for r in results if not any(t.history for t in r.trials)],
         "training": training.curves(f"{key}-train", run, _one_for_each_arm(results)),
+        "frontier": trade_off.frontier_plate(f"{key}-frontier", run),
         "sweeps": _sweeps(f"{key}-sweep", run),
         "comparisons": _comparisons(f"{key}-words", run),
         "chips": _chips(key, run, shown_chips, IMAGE_BYTES // (shown_chips * runs)),
@@ -134,7 +136,7 @@ def _sweeps(key: str, run: Run) -> list[dict[str, Any]]:
             "setting": sweep.setting,
             "plate": sweep_figures.accuracy_plate(f"{key}-{place}", run, sweep),
             "words": sweep_figures.crossing_words(sweep),
-            "trade_off": sweep_figures.trade_off_plate(f"{key}-{place}-trade", run, sweep),
+            "trade_off": trade_off.trade_off_plate(f"{key}-{place}-trade", run, sweep),
             "table": sweep_figures.table(run, sweep),
         }
         for place, sweep in enumerate(sweeps(run))
@@ -156,13 +158,15 @@ def _comparisons(key: str, run: Run) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class ChipPage:
-    """The pictures of one result's first chip; `left_out` says what only the file holds."""
+    """The pictures of one result's chip; `left_out` says what only the file holds."""
 
     name: str
+    chip: int
     arm: str
     macros: list[MapPlate]
+    wear: Plate | None
     plots: list[Plate]
-    layers: list[tuple[str, list[MapPlate]]]
+    layers: list[search_figures.LayerPlates]
     left_out: str
 
 
@@ -170,7 +174,8 @@ def _chips(key: str, run: Run, number: int, image_bytes: int) -> dict[str, Any]:
     """The chips that are shown, and the names of the results whose maps stay in their files."""
     candidates = sorted(headline.shown_results(run), key=_preference)
     with_maps = [r for r in candidates if any(trial.maps for trial in r.trials)]
-    shown, unread = [], []
+    shown: list[ChipPage] = []
+    unread: list[str] = []
     for result in with_maps:
         maps = chip_maps(run, result) if len(shown) < number else None
         if maps is not None:
@@ -189,30 +194,30 @@ def _chip(key: str, result: Result, maps: ChipMaps, image_bytes: int) -> ChipPag
     macros = macro_maps(maps)
     left = image_bytes - sum(len(plate.source) for plate in macros)
     layers, missing = [], []
-    for name, plates in search_figures.layer_maps(maps):
-        size = sum(len(plate.source) for plate in plates)
-        if size <= left:
-            layers.append((name, plates))
-            left -= size
+    for layer in search_figures.layer_maps(maps):
+        if layer.bytes <= left:
+            layers.append(layer)
+            left -= layer.bytes
         else:
-            missing.append(name)
+            missing.append(layer.name)
     hidden = unshown_macros(maps)
     words = [
         f"{numbers.number_of(hidden, 'more macro')}" if hidden else "",
         f"the masks and scores of {', '.join(missing)}" if missing else "",
     ]
-    wear = wear_plate(f"{key}-wear", maps)
     return ChipPage(
         name=result.name,
+        chip=maps.chip,
         arm=result.arm,
         macros=macros,
-        plots=[*histogram_plates(f"{key}-hist", maps), *([wear] if wear else [])],
+        wear=wear_plate(f"{key}-wear", maps),
+        plots=histogram_plates(f"{key}-hist", maps),
         layers=layers,
         left_out=" and ".join(word for word in words if word),
     )
 
 
-def _template() -> Any:
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("secateur.report", "."),
         autoescape=True,
@@ -220,7 +225,7 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(swatch=swatch, chain=chain)
+    environment.globals.update(swatch=swatch)
     return environment.get_template("page.html.jinja")
 
 

@@ -33,14 +33,19 @@ def _flat(tree: Mapping[str, Any], before: str = "") -> Lines:
 
 
 def physics(run: Run) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """The arms with a chip, and for each quantity its value in every one of them."""
+    """The arms with a chip, and for each quantity its values: one for each arm, or one for all."""
     chipped = [result for result in shown_results(run) if _physics_of(result)]
     keys = list(dict.fromkeys(key for result in chipped for key in _physics_of(result)))
     rows = [
-        (key.replace("_", " "), [_physics_words(result, key) for result in chipped])
+        (key.replace("_", " "), _told_once([_physics_words(result, key) for result in chipped]))
         for key in keys
     ]
     return [result.name for result in chipped], rows
+
+
+def _told_once(values: list[str]) -> list[str]:
+    """The values, or one for all of them where they agree."""
+    return values[:1] if len(set(values)) == 1 else values
 
 
 def _physics_of(result: Result) -> dict[str, Any]:

@@ -30,6 +30,17 @@ def veil(colour: Colour, number: int = 2) -> tuple[Rgba, ...]:
     return tuple((red, green, blue, round(255 * n / (number - 1))) for n in range(number))
 
 
+def glow(faint: Colour, strong: Colour, number: int = STEPS) -> tuple[Rgba, ...]:
+    """Nothing at zero, then from one colour to another, visible from the first step on."""
+    one, other = _middle(faint), _middle(strong)
+    colours: list[Rgba] = [(*one, 0)]
+    for step in range(1, number):
+        share = (step - 1) / max(number - 2, 1)
+        red, green, blue = (round(a + share * (b - a)) for a, b in zip(one, other, strict=True))
+        colours.append((red, green, blue, round(110 + 145 * share)))
+    return tuple(colours)
+
+
 def diverging(below: Colour, above: Colour, number: int = STEPS + 1) -> tuple[Rgba, ...]:
     """Two veils back to back, transparent at zero."""
     half = number // 2 + 1
@@ -37,13 +48,13 @@ def diverging(below: Colour, above: Colour, number: int = STEPS + 1) -> tuple[Rg
 
 
 def gradient(palette: tuple[Rgba, ...]) -> str:
-    """The palette as a CSS gradient from left to right."""
-    stops = ",".join(f"rgb({r} {g} {b} / {a / 255:.2f})" for r, g, b, a in palette[:: _stride(palette)])
-    return f"linear-gradient(to right,{stops})"
-
-
-def _stride(palette: tuple[Rgba, ...]) -> int:
-    return max(1, (len(palette) - 1) // 8)
+    """The palette as a CSS gradient from left to right, in hard steps where it has few colours."""
+    chosen = palette[:: max(1, (len(palette) - 1) // 8)]
+    colours = [f"rgb({r} {g} {b} / {a / 255:.2f})" for r, g, b, a in chosen]
+    if len(palette) <= 4:
+        width = 100 / len(colours)
+        colours = [f"{c} {n * width:.0f}% {(n + 1) * width:.0f}%" for n, c in enumerate(colours)]
+    return f"linear-gradient(to right,{','.join(colours)})"
 
 
 def _middle(colour: Colour) -> tuple[int, int, int]:

@@ -66,7 +66,6 @@ class Trial(_Part):
     most_worn_cell: float | None = None
     keep_fraction: Numbers = {}
     placement: PlacementNote | None = None
-    programming_energy_J: float | None = None
     physics: Facts = {}
     wall_time_s: float | None = None
     maps: str | None = None

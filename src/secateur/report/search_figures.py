@@ -1,6 +1,7 @@
 """The search in pictures: masks and scores, the kept fraction, and the pulses it took."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,14 +9,14 @@ from matplotlib.figure import Figure
 from secateur.report import numbers, palette
 from secateur.report.arms import look_of
 from secateur.report.chip_figures import Key, MapPlate
-from secateur.report.drawing import Frame, Plate, few_ticks, plate, style
+from secateur.report.drawing import Frame, Plate, few_ticks, logarithmic, plate, style
 from secateur.report.maps import Array, ChipMaps
 from secateur.report.png import block_means, data_uri, to_levels
 from secateur.report.ramps import STEPS, diverging, gradient, veil
 from secateur.report.reading import Result
 from secateur.report.training import mean_over_chips
 
-LARGEST = 512
+LARGEST = (512, 1200)
 PER_EPOCH = (
     ("flips", "Mask flips"),
     ("set_pulses", "SET pulses"),
@@ -23,8 +24,22 @@ PER_EPOCH = (
 )
 
 
-def layer_maps(maps: ChipMaps) -> list[tuple[str, list[MapPlate]]]:
-    """Mask and scores of each layer, by its name."""
+@dataclass(frozen=True)
+class LayerPlates:
+    """The maps of one layer, with its name and its size in words."""
+
+    name: str
+    size: str
+    plates: list[MapPlate]
+
+    @property
+    def bytes(self) -> int:
+        """What its images weigh on the page."""
+        return sum(len(plate.source) for plate in self.plates)
+
+
+def layer_maps(maps: ChipMaps) -> list[LayerPlates]:
+    """Mask and scores of each layer."""
     shown = []
     for name, layer in maps.layers.items():
         plates = []
@@ -32,25 +47,26 @@ def layer_maps(maps: ChipMaps) -> list[tuple[str, list[MapPlate]]]:
             plates.append(_mask_map(name, layer.mask))
         if layer.scores is not None and layer.scores.size:
             plates.append(_score_map(name, layer.scores))
-        if plates:
-            shown.append((name, plates))
+        first = layer.mask if layer.mask is not None else layer.scores
+        if plates and first is not None:
+            shown.append(LayerPlates(name, _shape(first), plates))
     return shown
 
 
 def _mask_map(name: str, mask: Array) -> MapPlate:
     kept = float(mask.mean())
-    reduced = block_means(mask, LARGEST, LARGEST)
+    reduced = block_means(mask, *LARGEST)
     whole = reduced.shape == mask.shape
     steps = 2 if whole else 9
     colours = veil(palette.ACCENT, steps)
-    unit = "one block an edge" if whole else "each dot the kept share of a block of edges"
+    unit = "" if whole else "; each dot is the kept share of a block of edges"
     return MapPlate(
         source=data_uri(to_levels(reduced, 0.0, 1.0, steps), list(colours)),
         columns=reduced.shape[1],
         rows=reduced.shape[0],
         title="mask",
         alt=f"Mask of {name}, {_shape(mask)}: {100 * kept:.1f} percent of the edges are kept",
-        caption=f"{_shape(mask)}, {unit}; {numbers.percent(kept)} kept.",
+        caption=f"Mask: {numbers.percent(kept)} kept{unit}.",
         key=Key(gradient(colours), "pruned", "kept", ""),
         **_room(mask),
     )
@@ -61,14 +77,14 @@ def _score_map(name: str, scores: Array) -> MapPlate:
     top = float(np.quantile(magnitude, 0.99)) if magnitude.size else 1.0
     top = top or 1.0
     colours = diverging(palette.RESET, palette.SET)
-    reduced = block_means(scores, LARGEST, LARGEST)
+    reduced = block_means(scores, *LARGEST)
     return MapPlate(
         source=data_uri(to_levels(reduced, -top, top, STEPS + 1), list(colours)),
         columns=reduced.shape[1],
         rows=reduced.shape[0],
         title="scores",
         alt=f"Scores of {name}, {_shape(scores)}, 99 percent within {top:.3g} of zero",
-        caption=f"Scores of the same edges, no unit; 99 % lie within ± {top:.2g}.",
+        caption=f"Scores, no unit: 99 % lie within ±{top:.2g}.",
         key=Key(gradient(colours), f"{numbers.MINUS}{top:.2g}", f"{top:.2g}", ""),
         **_room(scores),
     )
@@ -165,7 +181,7 @@ def _pulse_drawer(
     lines: dict[str, tuple[list[float], list[float]]],
 ) -> Callable[[Frame], Figure]:
     positive = [value for _, values in lines.values() for value in values if value > 0]
-    logarithmic = max(positive) > 60 * min(positive)
+    steep = max(positive) > 60 * min(positive)
 
     def draw(frame: Frame) -> Figure:
         figure = frame.figure(230 if frame.narrow else 270)
@@ -173,7 +189,7 @@ def _pulse_drawer(
         for arm, (epochs, values) in lines.items():
             look = look_of(arm)
             # A logarithm has no place for an epoch without pulses: the line is broken there.
-            heights = [value if value > 0 or not logarithmic else np.nan for value in values]
+            heights = [value if value > 0 or not steep else np.nan for value in values]
             axes.plot(
                 epochs,
                 heights,
@@ -184,8 +200,8 @@ def _pulse_drawer(
                 markersize=4.5,
                 markeredgewidth=0,
             )
-        if logarithmic:
-            axes.set_yscale("log")
+        if steep:
+            logarithmic(axes, "y")
         else:
             axes.set_ylim(bottom=0)
             few_ticks(axes, "y", 5)

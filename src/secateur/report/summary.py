@@ -1,6 +1,6 @@
 """The opening paragraph: what was run, on which physics, and what came of it, in plain words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -8,29 +8,35 @@ from markupsafe import Markup, escape
 from secateur.report import numbers
 from secateur.report.headline import BASELINE, Entry
 from secateur.report.reading import Run
-from secateur.report.sweeps import in_recipe
+from secateur.report.sweeps import in_recipe, is_number
+
+GRAINS = {"pruned": "pairs", "pruned-cells": "cells"}
 
 
 def opening(run: Run, rows: Sequence[Entry]) -> Markup:
-    """Two to four sentences on one run; numbers the reader came for are emphasised."""
+    """A few sentences on one run; the number the reader came for is emphasised."""
     mine = [row for row in rows if row.run is run]
     sentences = [_what(run, mine), _physics(mine), *_outcome(run, mine)]
-    return Markup(" ").join(sentence for sentence in sentences if sentence)
+    return Markup(" ").join(sentences)
 
 
 def _what(run: Run, rows: Sequence[Entry]) -> Markup:
     record = run.record
-    title = record.title or record.task
     arms = len({row.result.arm for row in rows})
+    chipped = len({row.result.arm for row in rows if row.result.has_chip})
     chips = record.chips or max((len(row.result.trials) for row in rows), default=0)
     epochs = _epochs(run)
-    on_chips = any(row.result.has_chip for row in rows)
-    where = f" on {numbers.number_of(chips, 'simulated chip')}" if on_chips and chips else ""
-    length = f", {numbers.number_of(epochs, 'epoch')} each" if epochs else ""
     edges = next((t.edges for row in rows for t in row.result.trials if t.edges), None)
-    size = f" with a network of {numbers.count(edges)} edges" if edges else ""
-    return Markup("<strong>{}</strong>{}: {}{}{}.").format(
-        title, size, numbers.number_of(arms, "way", "ways") + " to learn it", where, length
+    network = f"a network of {numbers.count(edges)} edges" if edges else "a network"
+    where = ""
+    if chipped:
+        who = "" if chipped == arms else f", {chipped} of them"
+        where = f"{who} on {numbers.number_of(chips, 'simulated chip')}"
+        where += " each" if chipped > 1 else ""
+    length = f"; training took {numbers.number_of(epochs, 'epoch')}" if epochs else ""
+    return escape(
+        f"This run taught {record.title or record.task} to {network} in "
+        f"{numbers.number_of(arms, 'way')}{where}{length}."
     )
 
 
@@ -49,56 +55,54 @@ def _physics(rows: Sequence[Entry]) -> Markup:
     if not with_physics:
         return Markup("No chip took part: these are digital results.")
     facts = next(t.physics for t in with_physics[0].result.trials if t.physics)
-    parts = [
-        f"{name} {_amount(facts[key])}"
-        for key, name in (
-            ("read_noise", "read noise"),
-            ("cycle_spread", "cycle-to-cycle spread"),
-        )
-        if facts.get(key) is not None
-    ]
-    if facts.get("forming"):
-        parts.insert(0, f"forming: {facts['forming']}")
-    if facts.get("input_bits"):
-        parts.append(f"{facts['input_bits']}-bit inputs")
-    if facts.get("circuit"):
-        parts.append(str(facts["circuit"]))
+    parts = _physics_parts(facts)
     technology = facts.get("technology", "unnamed")
-    return escape(f"The chips are {technology}" + (f" ({'; '.join(parts)})." if parts else "."))
+    return escape(f"The chips are {technology}" + (f": {', '.join(parts)}." if parts else "."))
+
+
+def _physics_parts(facts: Mapping[str, Any]) -> list[str]:
+    known = {key: value for key, value in facts.items() if value not in (None, "", 0)}
+    parts = [f"forming {known['forming']}"] if "forming" in known else []
+    for key, words in (("read_noise", "read noise"), ("cycle_spread", "cycle-to-cycle spread")):
+        if key in known:
+            parts.append(f"{_amount(known[key])} {words}")
+        elif is_number(facts.get(key)):
+            parts.append(f"no {words}")
+    if "input_bits" in known:
+        parts.append(f"{known['input_bits']}-bit inputs")
+    if "circuit" in known:
+        parts.append(str(known["circuit"]))
+    return parts
 
 
 def _amount(value: Any) -> str:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return numbers.percent(float(value), 0 if round(100 * value, 6) == round(100 * value) else 1)
-    return str(value)
+    if not is_number(value):
+        return str(value)
+    return f"{numbers.plain(100 * float(value))}{numbers.THIN}%"
 
 
 def _outcome(run: Run, rows: Sequence[Entry]) -> list[Markup]:
     scored = [row for row in rows if row.mean is not None]
     if not scored:
         return [Markup("No arm has finished with a figure yet.")]
-    ours = [row for row in scored if row.result.arm in ("pruned", "pruned-cells")]
+    ours = [row for row in scored if row.result.arm in GRAINS]
+    best = max(ours or scored, key=lambda row: row.mean or 0.0)
     if not ours:
-        best = max(scored, key=lambda row: row.mean or 0.0)
-        sentence = "The highest {} {} is that of {}, <strong>{}</strong>."
-        metric = run.record.metric
-        name, mean = best.result.name, numbers.percent(best.mean)
-        return [Markup(sentence).format(run.split, metric, name, mean)]
-    best = max(ours, key=lambda row: row.mean or 0.0)
-    return [_result(run, best), *_price(best), *_against_programming(best, scored)]
+        sentence = Markup("The highest {} {} is that of {}: <strong>{}</strong>.")
+        mean = numbers.percent(best.mean)
+        return [sentence.format(run.split, run.record.metric, best.result.name, mean)]
+    return [_result(run, best), *_against_programming(best, scored), *_price(best)]
 
 
 def _result(run: Run, best: Entry) -> Markup:
-    grain = {"pruned": "pairs", "pruned-cells": "cells"}[best.result.arm]
     interval = f" (95 % interval {numbers.interval_percent(best.score)})"
     spread = interval if best.score and best.score.interval else ""
-    sentence = Markup("Pruning {} reached <strong>{}</strong>{} {} {}{}.")
-    return sentence.format(
-        grain,
+    return Markup("Pruning {} reached <strong>{}</strong> {} {}{}{}.").format(
+        GRAINS[best.result.arm],
         numbers.percent(best.mean),
-        spread,
         run.split,
         run.record.metric,
+        spread,
         _distance(best),
     )
 
@@ -112,24 +116,36 @@ def _distance(best: Entry) -> str:
     return f", {abs(100 * best.difference):.1f} points {side} {BASELINE}"
 
 
+def _against_programming(best: Entry, rows: Sequence[Entry]) -> list[Markup]:
+    fair = [row for row in rows if row.result.arm.startswith("programmed")]
+    if not fair or best.mean is None:
+        return []
+    rival = max(fair, key=lambda row: row.mean or 0.0)
+    gap = best.mean - (rival.mean or 0.0)
+    name = f"{rival.result.name} ({numbers.percent(rival.mean)})"
+    doubt = ", though their intervals overlap" if _overlap(best, rival) else ""
+    side = "ahead of" if gap >= 0 else "behind"
+    return [
+        escape(
+            f"That is {abs(100 * gap):.1f} points {side} {name}, "
+            f"the better of writing trained weights{doubt}."
+            if len(fair) > 1
+            else f"That is {abs(100 * gap):.1f} points {side} {name}{doubt}."
+        )
+    ]
+
+
+def _overlap(one: Entry, other: Entry) -> bool:
+    ends = [row.score.interval if row.score else None for row in (one, other)]
+    if ends[0] is None or ends[1] is None:
+        return False
+    return ends[0][0] <= ends[1][1] and ends[1][0] <= ends[0][1]
+
+
 def _price(best: Entry) -> list[Markup]:
     flips = best.result.statistic("flips_per_edge")
     worn = best.result.statistic("most_worn_cell")
     if flips is None:
         return []
-    worst = f", and {numbers.plain(worn.mean)} pulses on the most worn cell" if worn else ""
-    return [escape(f"It took {numbers.plain(flips.mean)} mask flips per edge{worst}.")]
-
-
-def _against_programming(best: Entry, rows: Sequence[Entry]) -> list[Markup]:
-    fair = [row for row in rows if row.result.arm.startswith("programmed") and row.mean is not None]
-    if not fair or best.mean is None:
-        return []
-    rival = max(fair, key=lambda row: row.mean or 0.0)
-    gap = best.mean - (rival.mean or 0.0)
-    verb = "ahead of" if gap > 0 else "behind"
-    sentence = (
-        f"That is {abs(100 * gap):.1f} points {verb} the best of the conventional ways, "
-        f"{rival.result.name} ({numbers.percent(rival.mean)})."
-    )
-    return [escape(sentence)]
+    worst = f"; the most worn cell took {numbers.plain(worn.mean)} pulses" if worn else ""
+    return [escape(f"It cost {numbers.plain(flips.mean)} mask flips per edge{worst}.")]

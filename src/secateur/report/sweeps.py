@@ -179,7 +179,9 @@ def comparisons(run: Run) -> list[Comparison]:
         shipped = in_recipe(run.record.recipe, setting)
         first = "" if shipped is None else str(shipped)
         cells: dict[str, dict[str, Result]] = {}
-        changed = {(r.arm, _others(r, setting)) for r in run.record.results if setting in r.overrides}
+        changed = {
+            (r.arm, _others(r, setting)) for r in run.record.results if setting in r.overrides
+        }
         for result in run.record.results:
             others = _others(result, setting)
             value = str(result.overrides[setting]) if setting in result.overrides else first
@@ -201,7 +203,9 @@ def crossings(sweep: Sweep) -> list[Crossing]:
     found = []
     for curve in programmed:
         for name, level in flat.items():
-            reference = Curve(name, (), tuple(Point(p.value, p.result, level) for p in curve.points))
+            reference = Curve(
+                name, (), tuple(Point(p.value, p.result, level) for p in curve.points)
+            )
             found.append(_crossing(reference, curve))
         found += [_crossing(reference, curve) for reference in pruned.values()]
     return found

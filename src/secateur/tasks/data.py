@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -76,16 +77,15 @@ def stratified(targets: Tensor, counts: Sequence[Sequence[int]], *, name: str) -
     positions = torch.arange(len(targets))
     counters = torch.stack([positions, *[torch.zeros_like(positions)] * 3])
     order = torch.sort(philox(counters, key=key_of("split", name))[0], stable=True).indices
-    parts: list[list[Tensor]] = [[] for _ in range(len(counts[0]) + 1)]
     if len(targets) and int(targets.max()) >= len(counts):
         raise SettingError(f"Class {int(targets.max())} of {name} has no row in the split's counts")
+    parts: list[list[Tensor]] = [[] for _ in range(len(counts[0]) + 1)]
     for label, row in enumerate(counts):
         members = order[targets[order] == label]
-        rest = len(members) - sum(row)
-        if rest < 0:
+        if sum(row) > len(members):
             raise SettingError(
                 f"Class {label} of {name} has {len(members)} samples, the split wants {sum(row)}"
             )
-        for part, dealt in zip(parts, members.split([*row, rest]), strict=True):
+        for part, dealt in zip(parts, members.tensor_split(list(accumulate(row))), strict=True):
             part.append(dealt)
     return [torch.cat(part).sort().values for part in parts]

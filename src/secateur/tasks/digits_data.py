@@ -14,8 +14,8 @@ def load_digits() -> Data:
     """The 1 797 digits: 1 079 for training, 359 for validation, 359 for test.
 
     A fifth of each class (rounded) goes to validation and a fifth to test, the same in every run.
-    The 43 writers are not told apart by scikit-learn, so each split has seen all of them: figures
-    are for known writers.
+    The file does not tell its 13 writers apart, so every split has digits of all of them: figures
+    are for known hands.
 
     Returns:
         Inputs (N, 1, 8, 8), float32 from 0 (paper) to 1 (full ink, 16 in the file); targets (N,).

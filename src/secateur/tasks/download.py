@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from secateur.errors import FileError
-from secateur.tasks.published import PublishedFile, PublishedSet, check_contents
+from secateur.tasks.contents import check_contents
+from secateur.tasks.published import PublishedFile, PublishedSet
 
 OnBytes = Callable[[str, int, int | None], None]
 """Called with a file's name, the bytes received so far, and all its bytes (None if unknown)."""
@@ -52,7 +53,7 @@ def download(data_set: PublishedSet, folder: Path, on_bytes: OnBytes | None = No
             f"{data_set.title} cannot be stored: {error.strerror or error}",
             where=str(folder),
             cause="a full disk, or a folder that you may not write to",
-            remedy="Make room, or choose another cache with XDG_CACHE_HOME",
+            remedy="Make room, or get the files another way and name their folder with --data",
         ) from error
 
 
@@ -84,7 +85,7 @@ def _fetch(file: PublishedFile, data_set: PublishedSet, folder: Path, on_bytes: 
             try:
                 _receive(url, partial, file, on_bytes)
                 check_contents(partial, file)
-            except _Refused as error:
+            except _AddressError as error:
                 reasons.append(f"{url}: {error}")
             except FileError as error:
                 reasons.append(f"{url}: {error.what}")
@@ -99,30 +100,30 @@ def _fetch(file: PublishedFile, data_set: PublishedSet, folder: Path, on_bytes: 
     )
 
 
-class _Refused(Exception):
+class _AddressError(Exception):
     """An address that did not give the whole file."""
 
 
 def _receive(url: str, partial: Path, file: PublishedFile, on_bytes: OnBytes) -> None:
-    """Write what `url` sends to `partial`; a fault of the network is _Refused, of the disk OSError.
+    """Write what `url` sends to `partial`: _AddressError for the network's faults, OSError for disks.
 
     A zipped file is hardly ever larger than its contents: much more is not the file.
     """
     limit = file.size + file.size // 100 + 4096
     received = 0
     with _open_address(url) as response, partial.open("xb") as sink:
-        total = int(response.headers.get("Content-Length") or 0) or None
+        total = response.length
         while chunk := _next_chunk(response):
             received += len(chunk)
             if received > limit:
-                raise _Refused(f"sends more than {limit} bytes")
+                raise _AddressError(f"sends more than {limit} bytes")
             sink.write(chunk)
             on_bytes(file.name, received, total)
         # Without this, a power cut after the renaming could leave an empty file under its name.
         sink.flush()
         os.fsync(sink.fileno())
     if total is not None and received != total:
-        raise _Refused(f"broke off after {received} of {total} bytes")
+        raise _AddressError(f"broke off after {received} of {total} bytes")
 
 
 @contextmanager
@@ -132,9 +133,9 @@ def _open_address(url: str) -> Iterator[http.client.HTTPResponse]:
         response = urllib.request.urlopen(request, timeout=_SILENCE)
     except urllib.error.HTTPError as error:
         error.close()
-        raise _Refused(f"the server answers {error.code} {error.reason}") from error
+        raise _AddressError(f"the server answers {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
-        raise _Refused(str(getattr(error, "reason", error))) from error
+        raise _AddressError(str(getattr(error, "reason", error))) from error
     with response:
         yield response
 
@@ -143,7 +144,7 @@ def _next_chunk(response: http.client.HTTPResponse) -> bytes:
     try:
         return response.read(_CHUNK)
     except (OSError, http.client.HTTPException) as error:
-        raise _Refused(f"the connection broke: {error}") from error
+        raise _AddressError(f"the connection broke: {error}") from error
 
 
 @contextmanager

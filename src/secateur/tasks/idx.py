@@ -1,19 +1,22 @@
 """IDX files, the format of MNIST and Fashion-MNIST: read strictly, zipped or not."""
 
 import hashlib
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secateur.errors import FileError
-from secateur.tasks.published import open_contents, refuse_other_checksum
+from secateur.tasks.contents import open_contents, refuse_other_checksum
 
 # The third byte of the magic number; IDX is big-endian.
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_RANKS = range(1, 33)
+_CHUNK = 1 << 20
 
 
 def read_idx(
@@ -44,7 +47,7 @@ def read_idx(
             )
         size = math.prod(found) * kind.itemsize
         # One byte more than announced: finds a tail, and makes gzip verify its own checksum.
-        body = contents.read(size + 1)
+        body = _read_up_to(size + 1, contents)
     if len(body) != size:
         raise _wrong_length(path, len(body), size)
     if sha256 is not None:
@@ -52,9 +55,11 @@ def read_idx(
     return np.frombuffer(body, dtype=kind).reshape(found).astype(kind.newbyteorder("="))
 
 
-def _read_header(contents: IO[bytes], path: Path) -> tuple[bytes, np.dtype[Any], tuple[int, ...]]:
+def _read_header(
+    contents: io.BufferedIOBase, path: Path
+) -> tuple[bytes, np.dtype[Any], tuple[int, ...]]:
     magic = contents.read(4)
-    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or magic[3] == 0:
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or magic[3] not in _RANKS:
         raise FileError(
             f"{path.name} is not an IDX file: it begins with the bytes {magic.hex(' ') or 'none'}",
             where=str(path),
@@ -65,7 +70,17 @@ def _read_header(contents: IO[bytes], path: Path) -> tuple[bytes, np.dtype[Any],
     if len(dimensions) < 4 * magic[3]:
         raise _wrong_length(path, len(dimensions), 4 * magic[3])
     shape = tuple(int(length) for length in np.frombuffer(dimensions, dtype=">u4"))
+    if 0 in shape:
+        raise FileError(f"{path.name} announces no values: {_spoken(shape)}", where=str(path))
     return magic + dimensions, np.dtype(_TYPES[magic[2]]), shape
+
+
+def _read_up_to(limit: int, contents: io.BufferedIOBase) -> bytes:
+    # By chunks: one large read would reserve what a damaged header announces, terabytes perhaps.
+    body = bytearray()
+    while len(body) < limit and (chunk := contents.read(min(_CHUNK, limit - len(body)))):
+        body += chunk
+    return bytes(body)
 
 
 def _wrong_length(path: Path, found: int, announced: int) -> FileError:

@@ -39,7 +39,9 @@ def locate(
         SettingError: `$SECATEUR_OFFLINE` is neither yes nor no.
     """
     if data is not None:
-        return _found_in(Path(data), "--data", data_set) or _refuse(data_set, [Path(data)])
+        if folder := _found_in(Path(data), "--data", data_set):
+            return folder
+        raise _not_found(data_set, [Path(data)])
     announced = os.environ.get(DATA_VARIABLE)
     if announced and (folder := _found_in(Path(announced), f"${DATA_VARIABLE}", data_set)):
         return folder
@@ -51,7 +53,7 @@ def locate(
     if data_set.addresses and allow_download and not offline():
         download(data_set, cache, on_bytes)
         return cache
-    return _refuse(data_set, [*([Path(announced)] if announced else []), *places])
+    raise _not_found(data_set, [*([Path(announced)] if announced else []), *places])
 
 
 def cache_folder(data_set: PublishedSet) -> Path:
@@ -78,8 +80,8 @@ def _found_in(given: Path, option: str, data_set: PublishedSet) -> Path | None:
     Raises:
         FileError: the place is no folder, or holds only a part of the data set.
     """
-    given = given.expanduser()
-    if not given.is_dir():
+    given = Path(os.path.expanduser(given))
+    if not os.path.isdir(given):
         raise FileError(
             f"{option} does not name a folder",
             where=str(given),
@@ -101,7 +103,7 @@ def _found_in(given: Path, option: str, data_set: PublishedSet) -> Path | None:
     return None
 
 
-def _refuse(data_set: PublishedSet, places: list[Path]) -> Path:
+def _not_found(data_set: PublishedSet, places: list[Path]) -> FileError:
     files = ", ".join(file.name for file in data_set.files)
     ways = [
         f"give its folder with --data (it must hold {files})",
@@ -112,11 +114,11 @@ def _refuse(data_set: PublishedSet, places: list[Path]) -> Path:
     ways.append(f"copy the files into {cache_folder(data_set)}")
     if data_set.addresses:
         ways.append(
-            f"let secateur download them from {' or '.join(data_set.addresses)} (without --data "
-            f"and ${OFFLINE_VARIABLE}, and where the caller allows it)"
+            f"let secateur download them from {' or '.join(data_set.addresses)}: without --data, "
+            f"with ${OFFLINE_VARIABLE} unset"
         )
     listed = "; ".join(f"({number}) {way}" for number, way in enumerate(ways, start=1))
-    raise FileError(
+    return FileError(
         f"{data_set.title} was not found",
         where="looked in " + ", ".join(map(str, places)),
         remedy=f"Do one of these: {listed}",

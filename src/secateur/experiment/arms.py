@@ -1,0 +1,191 @@
+"""The arms: what a pruned chip is compared with, each on the same data, network and epochs."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from secateur.chip import FixedVoltage, Forming, SimulatedChip, VoltageRamp
+from secateur.circuit import Circuit, ReadPerProduct, ReadPerStep
+from secateur.device import Technology
+from secateur.errors import SettingError, nearest
+from secateur.experiment.recipe import ARM_NAMES, ChipSettings, Recipe
+from secateur.network import PRUNABLE, Where, program_, prune_, pruned_weights, quantise_
+from secateur.tasks import Task
+from secateur.topology import Annealed, TopK
+
+
+def technology_of(settings: ChipSettings) -> Technology:
+    """The technology a recipe asks for, its replaced values included."""
+    return Technology.load(settings.technology).with_values(**settings.values)
+
+
+def chip_from(settings: ChipSettings, *, seed: int) -> SimulatedChip:
+    """The chip a recipe asks for: technology with its replaced values, and forming."""
+    return SimulatedChip(
+        technology_of(settings), seed=seed, forming=_forming(settings), macros=settings.macros
+    )
+
+
+def circuit_from(settings: ChipSettings) -> Circuit:
+    """The level of fidelity a recipe asks for."""
+    return {"read-per-step": ReadPerStep(), "read-per-product": ReadPerProduct()}[settings.circuit]
+
+
+def _forming(settings: ChipSettings) -> Forming:
+    if settings.forming_voltage is not None:
+        return FixedVoltage(voltage=settings.forming_voltage)
+    return {"full": FixedVoltage(), "half": FixedVoltage(0.5), "ramp": VoltageRamp()}[
+        settings.forming
+    ]
+
+
+@dataclass(frozen=True)
+class Arm(ABC):
+    """One way to a classifier.
+
+    Args:
+        name: the command-line word.
+        summary: one line for the command line and the report.
+    """
+
+    name: str
+    summary: str
+
+    @abstractmethod
+    def attach(
+        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
+    ) -> nn.Module:
+        """The model to train, made of the task's fresh network; `steps` is those of an epoch."""
+
+    def finish(self, model: nn.Module, recipe: Recipe, *, seed: int) -> bool:
+        """What is done after training; True where the norm statistics must be taken anew."""
+        return False
+
+
+@dataclass(frozen=True)
+class Digital(Arm):
+    """Weights trained in digital memory, and left there."""
+
+    quantised: bool = False
+
+    def attach(
+        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
+    ) -> nn.Module:
+        """The network, with converters where activations are quantised."""
+        if not self.quantised:
+            return network
+        return quantise_(
+            network, input_bits=recipe.converters.input_bits, headroom=recipe.converters.headroom
+        )
+
+
+@dataclass(frozen=True)
+class Programmed(Arm):
+    """Digitally trained weights, written to the chip at the end."""
+
+    aware: bool = False
+
+    def attach(
+        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
+    ) -> nn.Module:
+        """The quantised network, trained with the chip's programming error where aware of it."""
+        law = technology_of(recipe.chip)
+        # The two cells of a pair err independently.
+        noise = law.programming_error * 2.0**0.5 if self.aware else 0.0
+        return quantise_(
+            network, input_bits=recipe.converters.input_bits,
+            headroom=recipe.converters.headroom, weight_noise=noise, seed=seed,
+        )  # fmt: skip
+
+    def finish(self, model: nn.Module, recipe: Recipe, *, seed: int) -> bool:
+        """Writes and verifies every weight on a fully formed chip."""
+        settings = recipe.chip.model_copy(update={"forming": "full", "forming_voltage": None})
+        chip = chip_from(settings, seed=seed)
+        program_(model, chip, circuit=circuit_from(recipe.chip), seed=seed)
+        return True
+
+
+@dataclass(frozen=True)
+class Pruned(Arm):
+    """A random chip, of which some edges are kept.
+
+    Args:
+        technology: that replaces the recipe's, or None.
+        keep_all: nothing is pruned.
+        learns: "scores", "readout" (only the last layer, digital), or "norms".
+    """
+
+    technology: str | None = None
+    keep_all: bool = False
+    learns: Literal["scores", "readout", "norms"] = "scores"
+
+    def attach(
+        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
+    ) -> nn.Module:
+        """The network on a freshly formed chip."""
+        chip = recipe.chip
+        if self.technology:
+            chip = chip.model_copy(update={"technology": self.technology, "values": {}})
+        search = recipe.search
+        readout = self.learns == "readout"
+        updates = round(search.anneal_epochs * steps / search.interval)
+        model = prune_(
+            network,
+            chip_from(chip, seed=seed),
+            keep_fraction=1.0 if self.keep_all else search.keep_fraction,
+            grain=search.grain,
+            where=_all_but(task.readout) if readout else None,
+            rule=TopK(scope=search.scope, dead_band=search.dead_band),
+            schedule=Annealed(updates),
+            interval=search.interval,
+            score_start=search.score_start,
+            circuit=circuit_from(chip),
+            input_bits=recipe.converters.input_bits,
+            headroom=recipe.converters.headroom,
+            seed=seed,
+        )
+        for weight in pruned_weights(model).values():
+            weight.scores.data.mul_(search.score_scale)
+            weight.scores.requires_grad_(self.learns == "scores")
+        if self.learns == "norms":
+            model.requires_grad_(False)
+        return model
+
+
+def _all_but(readout: str) -> Where:
+    def chosen(name: str, module: nn.Module) -> bool:
+        return isinstance(module, PRUNABLE) and name != readout
+
+    return chosen
+
+
+ARMS: dict[str, Arm] = {
+    arm.name: arm
+    for arm in (
+        Digital("digital", "trained float weights and activations: the reference"),
+        Digital("digital-quantised", "trained weights, activations at the converters' bits", True),
+        Programmed("programmed", "those weights written to the chip, with its programming error"),
+        Programmed("programmed-aware", "the same after training with that error injected", True),
+        Pruned("random", "the chip as formed; only norm statistics are taken", None, True, "norms"),
+        Pruned("random-mask", "a random share of the edges kept, likewise", learns="norms"),
+        Pruned(
+            "readout", "random chip features, last layer trained digitally", None, True, "readout"
+        ),
+        Pruned("pruned-ideal", "the search on ideal random cells", "ideal"),
+        Pruned("pruned", "the search on the chip, an edge being a pair: the paper's method"),
+        Pruned("pruned-cells", "the search on the chip, an edge being a single cell"),
+    )
+}
+
+
+def arm_named(name: str) -> Arm:
+    """The arm of that name.
+
+    Raises:
+        SettingError: for an unknown name.
+    """
+    if name not in ARMS:
+        raise SettingError(f"There is no arm {name!r}", remedy=nearest(name, ARM_NAMES))
+    return ARMS[name]

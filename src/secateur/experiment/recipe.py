@@ -1,0 +1,249 @@
+"""The recipe: everything a run depends on, validated, as TOML."""
+
+import copy
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from secateur.errors import FileError, SettingError, nearest
+
+# The order is that of the report: references first, then ours.
+ARM_NAMES = (
+    "digital", "digital-quantised", "programmed", "programmed-aware", "random", "random-mask",
+    "readout", "pruned-ideal", "pruned", "pruned-cells",
+)  # fmt: skip
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Run(_Section):
+    """Which trials a run consists of."""
+
+    arms: tuple[str, ...] = ARM_NAMES
+    chips: int = Field(1, ge=1, le=10_000, description="chips per arm; each differs in all draws")
+    seed: int = Field(0, ge=0)
+    threads: int = Field(1, ge=1, description="threads of each process; part of the result's bits")
+    split: Literal["test", "validation", "both"] = Field(
+        "test",
+        description="validation: train without the validation part and measure on it, as for "
+        "choosing settings; test: train on both parts, read the test set once; both: one each",
+    )
+    vary: dict[str, tuple[float | int | str | bool, ...]] = Field(default_factory=dict)
+
+
+class Training(_Section):
+    """The training loop: stochastic gradient descent with momentum, cosine schedule."""
+
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(60, ge=1)
+    learning_rate: float = Field(0.1, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    warm_up: float = Field(0.0, ge=0, description="epochs of linear warm-up")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+
+class Converters(_Section):
+    """The converters at the input lines."""
+
+    input_bits: int = Field(4, ge=2, le=16)
+    headroom: float = Field(3.0, gt=0, description="full scale over the inputs' root mean square")
+
+
+class ChipSettings(_Section):
+    """The chip and how it is formed."""
+
+    technology: str = "taox-40nm"
+    forming: Literal["full", "half", "ramp"] = "full"
+    forming_voltage: float | None = Field(None, gt=0, description="volts, instead of full or half")
+    circuit: Literal["read-per-step", "read-per-product"] = "read-per-step"
+    macros: int | None = Field(None, ge=1, description="how many it has; as many as needed if unset")
+    values: dict[str, float] = Field(
+        default_factory=dict, description="technology parameters to replace, in SI units"
+    )
+
+
+class SearchSettings(_Section):
+    """The search for the topology."""
+
+    grain: Literal["pair", "cell"] = "pair"
+    keep_fraction: float | dict[str, float] = 0.5
+    scope: Literal["layer", "global"] = "layer"
+    dead_band: float = Field(0.0, ge=0, lt=1)
+    interval: int = Field(1, ge=1, description="steps from mask update to mask update")
+    anneal_epochs: float = Field(0.0, ge=0, description="epochs from keeping all to keep_fraction")
+    score_start: Literal["uniform", "constant", "weight"] = "uniform"
+    score_scale: float = Field(1.0, gt=0, description="multiplies the initial scores")
+
+
+class Recipe(_Section):
+    """A task's complete settings. `arms` holds what single arms set differently."""
+
+    task: str
+    run: Run = Run()
+    training: Training = Training()
+    converters: Converters = Converters()
+    chip: ChipSettings = ChipSettings()
+    search: SearchSettings = SearchSettings()
+    network: dict[str, Any] = Field(default_factory=dict)
+    arms: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, table: Mapping[str, Any], *, where: str) -> "Recipe":
+        """A validated recipe from a nested mapping.
+
+        Raises:
+            SettingError: for unknown keys, wrong types and impossible values, by their path.
+        """
+        recipe = _validate(table, where=where)
+        for arm in (*recipe.arms, *recipe.run.arms):
+            if arm not in ARM_NAMES:
+                raise SettingError(
+                    f"There is no arm {arm!r}", where=where, remedy=nearest(arm, ARM_NAMES)
+                )
+        for arm in recipe.arms:
+            recipe.for_arm(arm)
+        return recipe
+
+    @classmethod
+    def read(cls, path: Path) -> "Recipe":
+        """The recipe in a TOML file.
+
+        Raises:
+            FileError: for a file that cannot be read or is not TOML.
+            SettingError: as `parse`.
+        """
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise FileError(
+                f"This recipe cannot be read: {error}", where=str(path),
+                remedy="Give a TOML file such as the recipe.toml of a run directory",
+            ) from error  # fmt: skip
+        return cls.parse(table, where=str(path))
+
+    def table(self) -> dict[str, Any]:
+        """The complete recipe as a nested mapping without unset values."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def toml(self) -> str:
+        """The complete recipe as TOML: `parse` of it gives an equal recipe."""
+        return tomli_w.dumps(self.table())
+
+    def with_settings(self, settings: Mapping[str, Any], *, where: str = "--set") -> "Recipe":
+        """The recipe with other values at dotted paths; an arm's own value there gives way."""
+        table = self.model_dump(mode="json")
+        for path, value in settings.items():
+            set_path(table, path, value)
+            if not path.startswith("arms."):
+                for overrides in table["arms"].values():
+                    _drop_path(overrides, path)
+        return Recipe.parse(_without_none(table), where=where)
+
+    def for_arm(self, arm: str) -> "Recipe":
+        """The recipe as one arm sees it: its own settings merged in."""
+        table = self.model_dump(mode="json", exclude={"arms"})
+        _merge(table, self.arms.get(arm, {}))
+        return _validate({**_without_none(table)}, where=f"arms.{arm}")
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`path=value` to its two parts; the value as TOML, or a plain word.
+
+    Raises:
+        SettingError: without an equals sign or a path.
+    """
+    path, sign, value = text.partition("=")
+    if not sign or not path.strip():
+        raise SettingError(
+            f"{text!r} is not a setting", remedy="Write path=value, as in training.epochs=10"
+        )
+    return path.strip(), parse_value(value.strip())
+
+
+def parse_value(text: str) -> Any:
+    """A TOML value (number, boolean, array, table), or the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def set_path(table: dict[str, Any], path: str, value: Any) -> None:
+    """Writes a value at a dotted path of a nested mapping, making tables on the way."""
+    *parents, last = path.split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise SettingError(f"{path!r} leads through {parent!r}, which is no table")
+    table[last] = value
+
+
+def _drop_path(table: dict[str, Any], path: str) -> None:
+    *parents, last = path.split(".")
+    for parent in parents:
+        table = table.get(parent, {})
+        if not isinstance(table, dict):
+            return
+    table.pop(last, None)
+
+
+def _merge(table: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(table.get(key), dict):
+            _merge(table[key], value)
+        else:
+            table[key] = copy.deepcopy(value)
+
+
+def _without_none(table: Any) -> Any:
+    if isinstance(table, Mapping):
+        return {key: _without_none(value) for key, value in table.items() if value is not None}
+    return table
+
+
+def _validate(table: Mapping[str, Any], *, where: str) -> Recipe:
+    try:
+        return Recipe.model_validate(_tuples(table))
+    except ValidationError as error:
+        first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), None)
+        first = first or error.errors()[0]
+        path = [str(part) for part in first["loc"]]
+        if first["type"] == "extra_forbidden":
+            raise SettingError(
+                f"There is no setting {'.'.join(path)!r}", where=where,
+                remedy=nearest(path[-1], _keys_at(path[:-1])),
+            ) from error  # fmt: skip
+        raise SettingError(
+            f"{'.'.join(path)} = {first.get('input')!r}: {first['msg']}", where=where,
+            remedy="Give a value of that kind",
+        ) from error  # fmt: skip
+
+
+def _keys_at(path: Sequence[str]) -> list[str]:
+    section: Any = Recipe
+    for part in path:
+        annotation = section.model_fields[part].annotation if part in section.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        section = annotation
+    return list(section.model_fields)
+
+
+def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Arrays of the run section as tuples: strict validation keeps lists and tuples apart."""
+    whole = dict(table)
+    if isinstance(whole.get("run"), Mapping):
+        run = dict(whole["run"])
+        if isinstance(run.get("arms"), list):
+            run["arms"] = tuple(run["arms"])
+        if isinstance(run.get("vary"), Mapping):
+            run["vary"] = {k: tuple(v) if isinstance(v, list) else v for k, v in run["vary"].items()}
+        whole["run"] = run
+    return whole

@@ -1,0 +1,163 @@
+"""The training loop: one trial's model from its first epoch to its last, resumable."""
+
+import ctypes
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from secateur.errors import DivergedError
+from secateur.experiment.recipe import Training
+from secateur.keyed import generator, key_of
+from secateur.network import pruned_weights
+from secateur.tasks import Split
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc to keep freed memory instead of returning it to the system at every step.
+
+    A training step frees and allocates the same tensors again and again; giving the pages back
+    and faulting them in anew can double its time. Does nothing where there is no glibc.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+    mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+
+
+@dataclass
+class Progress:
+    """Where a training stands: epochs done, and one line of figures for each."""
+
+    history: list[dict[str, Any]]
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.history)
+
+
+class Trainer:
+    """Trains one model on data held in memory.
+
+    The order of samples is keyed by (seed, epoch), the learning rate by the step, so that a run
+    continued from a checkpoint takes the same steps.
+
+    Args:
+        model: gives logits; parameters with requires_grad are trained.
+        split: to train on.
+        settings: of the loop.
+        seed: of the order of samples.
+    """
+
+    def __init__(self, model: nn.Module, split: Split, settings: Training, *, seed: int) -> None:
+        self.model, self.split, self.settings, self.seed = model, split, settings, seed
+        self.progress = Progress([])
+        trained = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = (
+            torch.optim.SGD(
+                trained, lr=settings.learning_rate, momentum=settings.momentum,
+                weight_decay=settings.weight_decay,
+            )
+            if trained
+            else None
+        )  # fmt: skip
+
+    @property
+    def epochs(self) -> int:
+        """Epochs to go through in all: one, for the norms, where no parameter is trained."""
+        return self.settings.epochs if self.optimizer else 1
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch; an incomplete last batch is left out."""
+        return max(len(self.split) // self.settings.batch_size, 1)
+
+    def run(self, after_epoch: Callable[[dict[str, Any]], None]) -> None:
+        """Trains from where `progress` stands to the last epoch."""
+        while self.progress.epoch < self.epochs:
+            line = self._epoch(self.progress.epoch)
+            self.progress.history.append(line)
+            after_epoch(line)
+
+    def learning_rate(self, step: int) -> float:
+        """Linear warm-up, then half a cosine to zero over all steps."""
+        settings = self.settings
+        total = self.steps * self.epochs
+        warm = settings.warm_up * self.steps
+        rise = min(1.0, (step + 1) / (warm + 1.0))
+        return settings.learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * step / total))
+
+    def _epoch(self, epoch: int) -> dict[str, Any]:
+        self.model.train()
+        size = self.settings.batch_size
+        order = torch.randperm(len(self.split), generator=generator(key_of(self.seed, epoch)))
+        before = _search_counts(self.model)
+        loss_sum = torch.zeros((), dtype=torch.float64)
+        right = torch.zeros((), dtype=torch.int64)
+        rate = 0.0
+        for n in range(self.steps):
+            batch = order[n * size : (n + 1) * size]
+            rate = self.learning_rate(epoch * self.steps + n)
+            logits, loss = self._step(self.split.inputs[batch], self.split.targets[batch], rate)
+            loss_sum += loss
+            right += (logits.argmax(dim=1) == self.split.targets[batch]).sum()
+            if n % 100 == 99 or n == self.steps - 1:
+                self._check(loss, epoch)
+        counts = _search_counts(self.model)
+        seen = min(self.steps * size, len(self.split))
+        return {
+            "epoch": epoch + 1,
+            "train_loss": float(loss_sum) / self.steps,
+            "train_accuracy": int(right) / seen,
+            "learning_rate": rate,
+            **{name: counts[name] - before[name] for name in counts},
+            **_kept(self.model),
+        }
+
+    def _step(self, inputs: Tensor, targets: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+        if self.optimizer is None:
+            with torch.no_grad():
+                logits = self.model(inputs)
+                return logits, F.cross_entropy(logits, targets)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad()
+        logits = self.model(inputs)
+        loss = F.cross_entropy(logits, targets, label_smoothing=self.settings.label_smoothing)
+        loss.backward()
+        self.optimizer.step()
+        return logits.detach(), loss.detach()
+
+    def _check(self, loss: Tensor, epoch: int) -> None:
+        if not math.isfinite(float(loss)):
+            raise DivergedError(
+                f"The loss became {float(loss)} in epoch {epoch + 1}",
+                cause="a learning rate that is too high for this network",
+                remedy=f"Lower training.learning_rate, now {self.settings.learning_rate}; "
+                "the checkpoints before it are kept",
+            )
+
+
+def _search_counts(model: nn.Module) -> dict[str, int]:
+    weights = pruned_weights(model)
+    if not weights:
+        return {}
+    totals = next(iter(weights.values())).chip.ledger.totals()
+    flips = sum(weight.flips for weight in weights.values())
+    return {"flips": flips, "set_pulses": totals["set"], "reset_pulses": totals["reset"]}
+
+
+def _kept(model: nn.Module) -> dict[str, float]:
+    weights = pruned_weights(model).values()
+    edges = sum(weight.edges for weight in weights)
+    kept = sum(int(weight.mask.sum()) for weight in weights)
+    return {"keep_fraction": kept / edges} if edges else {}

@@ -1,0 +1,203 @@
+"""What accuracy costs the chip: flips, pulses and wear, along a sweep and over all variants."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from secateur.report import numbers
+from secateur.report.arms import look_of
+from secateur.report.drawing import LETTERS, Frame, Plate, few_ticks, heading, plate, style
+from secateur.report.reading import Result, Run
+from secateur.report.sweeps import Curve, Sweep
+
+PRICES = (
+    ("flips_per_edge", "mask flips per edge"),
+    ("set_reset", "SET and RESET pulses per edge"),
+    ("most_worn_cell", "pulses of the most worn cell"),
+)
+
+
+def pulses_per_edge(result: Result, kind: str) -> float | None:
+    """SET or RESET pulses over edges, mean over the chips; None where either is unknown."""
+    shares = [
+        (trial.pulses.get(kind) or 0.0) / trial.edges
+        for trial in result.trials
+        if trial.edges and trial.pulses
+    ]
+    return sum(shares) / len(shares) if shares else None
+
+
+def price(result: Result, key: str) -> float | None:
+    """What a result cost, by one of the measures of `PRICES`."""
+    if key == "set_reset":
+        parts = [pulses_per_edge(result, kind) for kind in ("set", "reset")]
+        return None if None in parts else sum(part for part in parts if part is not None)
+    statistic = result.statistic(key)
+    return statistic.mean if statistic else None
+
+
+def trade_off_curves(sweep: Sweep) -> list[Curve]:
+    """The curves along which the mask flips per edge change, and so have a price to weigh."""
+    kept = []
+    for curve in sweep.curves:
+        flips = [price(point.result, "flips_per_edge") for point in curve.points]
+        known = [flip for flip in flips if flip is not None]
+        if len(known) == len(flips) and max(known) > 1.02 * min(known):
+            kept.append(curve)
+    return kept
+
+
+def trade_off_plate(key: str, run: Run, sweep: Sweep) -> Plate | None:
+    """Accuracy against flips, pulses and wear, one line per arm; None where nothing flips."""
+    curves = trade_off_curves(sweep)
+    if not curves:
+        return None
+    metric = run.record.metric
+    return plate(
+        key,
+        _trade_off_drawer(curves),
+        alt=f"{metric} against mask flips per edge, pulses per edge and the most worn cell, for "
+        f"values of {sweep.setting} from {sweep.values[0]:g} to {sweep.values[-1]:g}",
+        caption=f"What {sweep.setting} buys: {metric} on the {run.split} split (percent, bars: "
+        "95 % intervals over the chips) against what it costs the chip. The numbers at the points "
+        f"are values of {sweep.setting}; up and to the left is better.",
+        legend=tuple(dict.fromkeys(curve.arm for curve in curves)),
+    )
+
+
+def _trade_off_drawer(curves: Sequence[Curve]) -> Callable[[Frame], Figure]:
+    def draw(frame: Frame) -> Figure:
+        shown = [
+            (key, words)
+            for key, words in PRICES
+            if all(price(p.result, key) is not None for curve in curves for p in curve.points)
+        ]
+        height = 260 if frame.narrow else 320
+        figure, panels = frame.panels(len(shown), height, sharey=True)
+        for panel, (key, words) in zip(panels, shown, strict=True):
+            style(panel, grid="both")
+            for curve in curves:
+                _draw_trade(panel, curve, key)
+            heading(panel, words)
+            few_ticks(panel, "x", 5)
+            few_ticks(panel, "y", 5)
+            panel.margins(x=0.14, y=0.12)
+            panel.set_xlim(left=0)
+        for panel in panels if frame.narrow else panels[:1]:
+            panel.set_ylabel("percent")
+        return figure
+
+    return draw
+
+
+def _draw_trade(panel: Axes, curve: Curve, key: str) -> None:
+    look = look_of(curve.arm)
+    colour = look.colour.light
+    costs = [price(point.result, key) or 0.0 for point in curve.points]
+    means = [100 * point.mean for point in curve.points]
+    panel.plot(costs, means, color=colour, linewidth=1.3, linestyle=look.dash, alpha=0.7)
+    for cost, point in zip(costs, curve.points, strict=True):
+        if point.ends is not None:
+            ends = [100 * end for end in point.ends]
+            panel.plot([cost, cost], ends, color=colour, linewidth=1.2, alpha=0.6)
+    panel.plot(costs, means, look.marker, color=colour, markersize=6.5, mew=0)
+    for place, (cost, mean) in enumerate(zip(costs, means, strict=True)):
+        below = place % 2
+        panel.annotate(
+            numbers.value_words(curve.points[place].value),
+            (cost, mean),
+            xytext=(5, -12 if below else 6),
+            textcoords="offset points",
+            color=colour,
+            fontsize=LETTERS - 1,
+        )
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One variant of an arm: its flips per edge, its headline mean in percent, its overrides."""
+
+    arm: str
+    flips: float
+    percent: float
+    words: str
+
+
+def offers(run: Run) -> dict[str, list[Offer]]:
+    """All variants that flip, by arm, fewest flips first."""
+    found: dict[str, list[Offer]] = {}
+    for result in run.record.results:
+        score, flips = run.score(result), price(result, "flips_per_edge")
+        if score is not None and score.mean is not None and flips:
+            changes = result.overrides.items()
+            words = ", ".join(
+                f"{k.rpartition('.')[2]} {numbers.value_words(v)}" for k, v in changes
+            )
+            offer = Offer(result.arm, flips, 100 * score.mean, words or "as in the recipe")
+            found.setdefault(result.arm, []).append(offer)
+    return {arm: sorted(some, key=lambda offer: offer.flips) for arm, some in found.items()}
+
+
+def frontier(some: Sequence[Offer]) -> list[Offer]:
+    """Those that no other beats in both accuracy and flips, fewest flips first."""
+    best: list[Offer] = []
+    for offer in some:
+        if not best or offer.percent > best[-1].percent:
+            best.append(offer)
+    return best
+
+
+def frontier_plate(key: str, run: Run) -> Plate | None:
+    """Every variant of the searched arms by its price; None where only one setting was varied."""
+    varied = {
+        setting for r in run.record.results if r.arm in offers(run) for setting in r.overrides
+    }
+    by_arm = {arm: some for arm, some in offers(run).items() if len(some) > 2}
+    if len(varied) < 2 or not by_arm:
+        return None
+    words = "; ".join(
+        f"{arm}: "
+        + ", ".join(f"{o.words} {o.percent:.1f} at {o.flips:.3g}" for o in frontier(some))
+        for arm, some in by_arm.items()
+    )
+    return plate(
+        key,
+        lambda frame: _draw_frontier(frame, by_arm),
+        alt=f"{run.record.metric} in percent against mask flips per edge. Best offers: {words}",
+        caption=f"Every variant of this run: {run.record.metric} on the {run.split} split, "
+        "percent, against "
+        "mask flips per edge. The stepped line joins the variants that no other of the same arm "
+        "beats in both; these are named.",
+        legend=tuple(by_arm),
+    )
+
+
+def _draw_frontier(frame: Frame, by_arm: dict[str, list[Offer]]) -> Figure:
+    figure = frame.figure(340 if frame.narrow else 400)
+    axes = style(figure.subplots(), grid="both")
+    for arm, some in by_arm.items():
+        look, best = look_of(arm), frontier(some)
+        colour = look.colour.light
+        flips, heights = [offer.flips for offer in some], [offer.percent for offer in some]
+        axes.plot(flips, heights, look.marker, color=colour, ms=6, mew=0, alpha=0.55)
+        steps = [offer.flips for offer in best], [offer.percent for offer in best]
+        axes.plot(*steps, color=colour, linewidth=1.4, drawstyle="steps-post")
+        axes.plot(*steps, look.marker, color=colour, ms=8, mew=0)
+        for offer in best:
+            axes.annotate(
+                offer.words,
+                (offer.flips, offer.percent),
+                xytext=(7, -13),
+                textcoords="offset points",
+                color=colour,
+                fontsize=LETTERS - 1,
+            )
+    axes.margins(x=0.22 if frame.narrow else 0.12, y=0.1)
+    axes.set_xlim(left=0)
+    few_ticks(axes, "x", 5 if frame.narrow else 9)
+    few_ticks(axes, "y", 6)
+    axes.set_xlabel("mask flips per edge")
+    axes.set_ylabel("percent")
+    return figure

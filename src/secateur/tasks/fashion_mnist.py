@@ -1,0 +1,53 @@
+"""Fashion-MNIST with the paper's network: 62 272 weights, images pooled to 14 x 14."""
+
+from torch import Tensor, nn
+
+from secateur.errors import SettingError
+from secateur.tasks.fashion_mnist_data import load_fashion_mnist
+from secateur.tasks.task import Task
+
+CLASSES = (
+    "T-shirt", "trouser", "pullover", "dress", "coat",
+    "sandal", "shirt", "sneaker", "bag", "ankle boot",
+)  # fmt: skip
+
+
+class FashionNetwork(nn.Module):
+    """Two convolutions and two linear layers without biases; norms without affine parameters.
+
+    Args:
+        width: multiplies the channels of the convolutions and the hidden units.
+        hidden_norm: adds a norm after the hidden linear layer, which the paper does not have.
+    """
+
+    def __init__(self, *, width: float = 1.0, hidden_norm: bool = False) -> None:
+        super().__init__()
+        if not width > 0:
+            raise SettingError(f"network.width is {width}", remedy="Give a positive factor")
+        first, second, hidden = (max(round(width * n), 1) for n in (64, 16, 128))
+        self.conv1 = nn.Conv2d(1, first, 3, bias=False)
+        self.norm1 = nn.BatchNorm2d(first, affine=False)
+        self.conv2 = nn.Conv2d(first, second, 3, bias=False)
+        self.norm2 = nn.BatchNorm2d(second, affine=False)
+        self.pool = nn.MaxPool2d(2)
+        self.fc1 = nn.Linear(25 * second, hidden, bias=False)
+        self.norm3 = nn.BatchNorm1d(hidden, affine=False) if hidden_norm else nn.Identity()
+        self.fc2 = nn.Linear(hidden, 10, bias=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, 10) of images (N, 1, 14, 14)."""
+        x = self.norm1(self.conv1(images)).relu()
+        x = self.pool(self.norm2(self.conv2(x)).relu())
+        x = self.norm3(self.fc1(x.flatten(1))).relu()
+        logits: Tensor = self.fc2(x)
+        return logits
+
+
+TASK = Task(
+    name="fashion-mnist",
+    title="Fashion-MNIST, pooled to 14 x 14",
+    classes=CLASSES,
+    load=load_fashion_mnist,
+    network=FashionNetwork,
+    readout="fc2",
+)
