@@ -68,8 +68,8 @@ def cell_words(cells: Tensor, counts: Tensor | int, *, seed: int, purpose: int) 
 
 def uniforms(words: Tensor) -> Tensor:
     """32-bit words to float32 uniforms strictly inside (0, 1)."""
-    # 24 bits are what a float32 holds exactly; the half step keeps 0 and 1 out.
-    return (words >> 8).to(torch.float32).add_(0.5).mul_(2.0**-24)
+    # 23 bits and the half step that keeps 0 and 1 out are what a float32 holds exactly.
+    return (words >> 9).to(torch.float32).add_(0.5).mul_(2.0**-23)
 
 
 def normals(words: Tensor) -> Tensor:

@@ -71,12 +71,8 @@ def history(rng: np.random.Generator, arm: str, accuracy: float, epochs: int) ->
             "learning_rate": 0.05 * (1 + np.cos(np.pi * epoch / epochs)),
         }
         if arm in SEARCHED:
-            flips = float(
-                EDGES
-                * {"pruned": 0.6, "pruned-cells": 0.35}.get(arm, 0.8)
-                * np.exp(-epoch / (0.18 * epochs))
-                + 40 * rng.random()
-            )
+            first = EDGES * {"pruned": 0.6, "pruned-cells": 0.35}.get(arm, 0.8)
+            flips = float(first * np.exp(-epoch / (0.18 * epochs)) + 40 * rng.random())
             kept = 0.5
             row |= {"flips": int(flips), "keep_fraction": kept}
             row |= {"set_pulses": int(1.02 * flips), "reset_pulses": int(0.97 * flips) + 3}

@@ -5,9 +5,11 @@ from secateur.chip.forming import FixedVoltage, Forming, VoltageRamp
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Geometry, Placement, Region, Tile
 from secateur.chip.simulated import SimulatedChip
+from secateur.chip.state import ChipState, first_difference, in_words
 
 __all__ = [
     "Chip",
+    "ChipState",
     "FixedVoltage",
     "Forming",
     "Geometry",
@@ -19,4 +21,6 @@ __all__ = [
     "Tile",
     "VoltageRamp",
     "WriteReport",
+    "first_difference",
+    "in_words",
 ]

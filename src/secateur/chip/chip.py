@@ -1,15 +1,18 @@
 """A chip: macros of cells, and the commands of the hardware."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Placement, Region
+from secateur.chip.state import ChipState, identity_of
 from secateur.device import Technology
+from secateur.errors import ChipError
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,29 @@ class Chip(ABC):
             ChipError: for cells the chip does not have, or a cell named twice.
         """
 
+    def ramp(
+        self, cells: Tensor, *, voltages: Sequence[float], width: float, compliance: float
+    ) -> None:
+        """Forming pulses of rising voltage: each pair gets them until one of its cells conducts.
+
+        Pulse by pulse, unless a chip has a procedure of its own for the same pulses.
+
+        Args:
+            cells: int64, whole pairs in turn: 2w, 2w + 1.
+            voltages: volts of the pulses, never falling.
+            width: seconds of each pulse.
+            compliance: amperes.
+
+        Raises:
+            ChipError: for cells the chip does not have, or a cell named twice.
+        """
+        pairs = cells.view(-1, 2)
+        for voltage in voltages:
+            self.form(pairs.reshape(-1), voltage=voltage, width=width, compliance=compliance)
+            pairs = pairs[~self.conducting(pairs.reshape(-1)).view(-1, 2).any(dim=1)]
+            if not len(pairs):
+                return
+
     @abstractmethod
     def set(self, cells: Tensor) -> None:
         """One SET pulse to each cell: a low cell goes high, a pristine one stays pristine."""
@@ -82,12 +108,19 @@ class Chip(ABC):
             cells: int64, no cell twice.
             targets: siemens, one per cell.
             tolerance: accepted deviation as a share of the technology's high conductance.
-            attempts: at most so many SET pulses per cell.
+            attempts: at most so many SET pulses per cell, 1 or more.
+
+        Raises:
+            ChipError: for foreign cells, a cell named twice, or targets that are no conductances.
         """
 
     @abstractmethod
     def read(self, region: Region, *, key: int) -> Tensor:
-        """One noisy read of a region in siemens, of shape (*region.shape, 2): + cells, - cells."""
+        """One noisy read of a region in siemens, of shape (*region.shape, 2): + cells, - cells.
+
+        Raises:
+            ChipError: for a region of another chip; so do `multiply`, `status`, `statistics`.
+        """
 
     @abstractmethod
     def read_back(self, cells: Tensor) -> Tensor:
@@ -116,3 +149,28 @@ class Chip(ABC):
     @abstractmethod
     def to(self, device: torch.device) -> None:
         """Moves a simulated chip's tensors to a device; a real chip stays where it is."""
+
+    # --- Saving ------------------------------------------------------------------------------
+
+    def identity(self) -> dict[str, Any]:
+        """What tells this chip from others, in plain JSON: technology, geometry, placement."""
+        technology = self.technology.model_dump(mode="json")
+        return {"kind": type(self).__name__, "technology": technology} | identity_of(self.placement)
+
+    def state(self) -> ChipState | None:
+        """A copy of the cells' state; None for a real chip, which keeps its own."""
+        return None
+
+    def restore(self, state: ChipState) -> None:
+        """Brings the cells back to a saved state without a pulse.
+
+        Raises:
+            ChipError: for a real chip, which only pulses can change.
+            SettingError: for the state of another chip; the difference is named.
+            FileError: where the state does not fit the placement it names.
+        """
+        raise ChipError(
+            "A real chip cannot be brought back to a saved state", where=type(self).__name__,
+            cause="its conductances are changed by pulses only",
+            remedy="Load the model's digital state; the chip still holds what was on it",
+        )  # fmt: skip

@@ -1,6 +1,7 @@
 """How a chip is formed: the design knob between Gaussian and near-signed-constant weights."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,10 +17,14 @@ class Formable(Protocol):
 
     technology: Technology
 
-    def form(self, cells: Tensor, *, voltage: float, width: float, compliance: float) -> None: ...
+    def form(self, cells: Tensor, *, voltage: float, width: float, compliance: float) -> None:
+        """See `Chip.form`."""
+        ...
 
-    def conducting(self, cells: Tensor) -> Tensor:
-        """Mask of the cells that conduct: no longer pristine."""
+    def ramp(
+        self, cells: Tensor, *, voltages: Sequence[float], width: float, compliance: float
+    ) -> None:
+        """See `Chip.ramp`."""
         ...
 
 
@@ -98,23 +103,29 @@ class VoltageRamp(Forming):
             raise SettingError(f"The ramp stops at {self.stop} V below its start, {self.start} V")
 
     def voltages(self, technology: Technology) -> list[float]:
-        """The amplitudes of the ramp in volts."""
+        """The amplitudes of the ramp in volts.
+
+        Raises:
+            SettingError: where start or stop alone leaves no room for a pulse.
+        """
         margin = 5.0 * technology.breakdown_spread
         start = self.start or technology.breakdown_voltage - margin
         stop = self.stop or technology.breakdown_voltage + margin
+        if stop < start:
+            raise SettingError(
+                f"The ramp stops at {stop:g} V below its start, {start:g} V",
+                where=f"technology {technology.name}",
+                cause="the end that was left out lies 5 spreads from the mean breakdown voltage",
+                remedy="Give both start and stop, or neither",
+            )
         return [start + n * self.step for n in range(int((stop - start) / self.step + 1e-9) + 1)]
 
     def run(self, chip: Formable, cells: Tensor) -> None:
         """Pulses the pairs that have not conducted yet, step by step."""
         law = chip.technology
-        pairs = cells.view(-1, 2)
         width = self.width or law.forming_width
         compliance = self.compliance or law.compliance_current
-        for voltage in self.voltages(law):
-            chip.form(pairs.reshape(-1), voltage=voltage, width=width, compliance=compliance)
-            pairs = pairs[~chip.conducting(pairs.reshape(-1)).view(-1, 2).any(dim=1)]
-            if not len(pairs):
-                return
+        chip.ramp(cells, voltages=self.voltages(law), width=width, compliance=compliance)
 
 
 def _positive(name: str, value: float | None) -> None:

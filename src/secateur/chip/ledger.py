@@ -36,6 +36,10 @@ class Ledger:
         """All pulses that the given cells have received: the number of their last pulse."""
         return self.form[cells] + self.set[cells] + self.reset[cells]
 
+    def wear(self, cells: Tensor) -> Tensor:
+        """SET and RESET pulses that the given cells have received."""
+        return self.set[cells] + self.reset[cells]
+
     def totals(self) -> dict[str, int]:
         """Pulses by kind over the whole chip."""
         return {

@@ -11,15 +11,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from secateur.errors import ChipError
+from secateur.errors import ChipError, SettingError
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Rows (input lines) and columns (output lines) of one macro."""
+    """Rows (input lines) and columns (output lines) of one macro.
+
+    Raises:
+        SettingError: without room for a single pair.
+    """
 
     rows: int = 512
     columns: int = 512
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or self.columns < 2:
+            raise SettingError(
+                f"A macro of {self.rows} x {self.columns} cells holds no pair",
+                remedy="Give at least 1 row and 2 columns",
+            )
 
     @property
     def cells(self) -> int:
@@ -157,6 +168,19 @@ class Placement:
         region = Region(name, shape, inputs_first, probe.first_cell, tuple(tiles))
         self.regions.append(region)
         return region
+
+    def check(self, region: Region) -> None:
+        """Refuses a region that was placed elsewhere.
+
+        Raises:
+            ChipError: naming the region.
+        """
+        if region not in self.regions:
+            raise ChipError(
+                f"Region {region.name!r} is not on this chip",
+                cause="it was placed on another chip",
+                remedy="Use the region that this chip's `place` has returned",
+            )
 
     def _shelf(self, height: int, width: int) -> _Shelf | None:
         room = [

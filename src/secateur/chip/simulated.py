@@ -1,19 +1,26 @@
 """A simulated chip: the device's physics applied to every cell that a pulse reaches."""
 
+from collections.abc import Sequence
+from typing import Any, Literal
+
 import torch
 from torch import Tensor
 
 from secateur import device
+from secateur.chip.cells import refuse_foreign, refuse_repeated
 from secateur.chip.chip import Chip, PairStatistics, WriteReport
 from secateur.chip.forming import FixedVoltage, Forming
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Geometry, Placement, Region
+from secateur.chip.state import ChipState, in_words
 from secateur.device import Technology
 from secateur.errors import ChipError
 from secateur.keyed import cell_words, normal, normals, uniforms
 
 # What a cell's draw is for. Draw number 0 of _CELL is frozen at birth, number n is its n-th pulse.
 _CELL, _BIRTH, _VERIFY, _RELAX = range(4)
+# Cells that a command treats at a time: the draws of so many fit a processor's cache.
+_PART = 1 << 16
 
 
 class SimulatedChip(Chip):
@@ -68,6 +75,7 @@ class SimulatedChip(Chip):
 
     def read(self, region: Region, *, key: int) -> Tensor:
         """See `Chip.read`."""
+        self.placement.check(region)
         conductance = self._conductance[region.cells].view(*region.shape, 2)
         self.ledger.reads += 1
         draw = normal(conductance.shape, key=key, device=self.device)
@@ -75,6 +83,7 @@ class SimulatedChip(Chip):
 
     def read_back(self, cells: Tensor) -> Tensor:
         """See `Chip.read_back`."""
+        refuse_foreign(cells, total=self._conductance.numel())
         self.ledger.reads += 1
         draw = normals(self._words(cells, self.ledger.counts(cells), _VERIFY))[0]
         noise = self.technology.read_noise
@@ -96,10 +105,12 @@ class SimulatedChip(Chip):
 
     def status(self, region: Region) -> Tensor:
         """See `Chip.status`."""
+        self.placement.check(region)
         return self._status[region.cells].view(*region.shape, 2).clone()
 
     def statistics(self, region: Region) -> PairStatistics:
-        """See `Chip.statistics`: views, in step with every pulse."""
+        """See `Chip.statistics`: views, in step with every pulse until a weight is placed."""
+        self.placement.check(region)
         return PairStatistics(
             self._difference[region.pairs].view(region.shape),
             self._deviation[region.pairs].view(region.shape),
@@ -107,10 +118,32 @@ class SimulatedChip(Chip):
 
     def conductance(self, region: Region) -> Tensor:
         """The true conductances in siemens (*region.shape, 2), a copy; no real chip can tell."""
+        self.placement.check(region)
         return self._conductance[region.cells].view(*region.shape, 2).clone()
+
+    def macro_map(self, macro: int, quantity: Literal["conductance", "pulses"]) -> Tensor:
+        """A macro as it lies on the chip, (rows, columns), on the CPU.
+
+        Args:
+            macro: its number.
+            quantity: conductances in siemens (cells without a weight are pristine), or counts
+                of SET and RESET pulses.
+        """
+        shape = self.placement.geometry
+        if quantity == "conductance":
+            grid = torch.full((shape.cells,), self.technology.pristine_conductance)
+            values = self._conductance.cpu()
+        else:
+            grid = torch.zeros(shape.cells, dtype=torch.int32)
+            values = self.ledger.switching.cpu()
+        addresses = torch.stack([2 * self._address, 2 * self._address + 1], dim=1).view(-1).cpu()
+        here = addresses // shape.cells == macro
+        grid[addresses[here] % shape.cells] = values[here]
+        return grid.view(shape.rows, shape.columns)
 
     def conducting(self, cells: Tensor) -> Tensor:
         """See `Chip.conducting`."""
+        refuse_foreign(cells, total=self._conductance.numel())
         return self._status[cells] != self.PRISTINE
 
     def to(self, target: torch.device) -> None:
@@ -124,19 +157,72 @@ class SimulatedChip(Chip):
         for name in ("form", "set", "reset"):
             setattr(self.ledger, name, getattr(self.ledger, name).to(target))
 
+    # --- Saving ------------------------------------------------------------------------------
+
+    def identity(self) -> dict[str, Any]:
+        """See `Chip.identity`; seed and forming are part of it."""
+        return {**super().identity(), "seed": self.seed, "forming": in_words(self.forming)}
+
+    def state(self) -> ChipState:
+        """See `Chip.state`."""
+        tensors = {name: tensor.clone() for name, tensor in self._cells().items()}
+        tensors["reads"] = torch.tensor(self.ledger.reads)
+        return ChipState(tensors, self.identity())
+
+    def restore(self, state: ChipState) -> None:
+        """See `Chip.restore`; the ledger is restored along with the cells."""
+        state.copy_to(self._cells(), self.identity())
+        self.ledger.reads = int(state.tensors["reads"])
+        high, low = self._conductance.view(-1, 2).unbind(dim=1)
+        self._difference.copy_(high - low)
+        noise = self.technology.read_noise
+        self._deviation.copy_(device.pair_deviation(high, low, read_noise=noise))
+
+    def _cells(self) -> dict[str, Tensor]:
+        return {
+            "conductance": self._conductance, "status": self._status, "stuck": self._stuck,
+            "form": self.ledger.form, "set": self.ledger.set, "reset": self.ledger.reset,
+        }  # fmt: skip
+
     # --- Pulses: the only code that changes a conductance ---------------------------------------
 
     def form(self, cells: Tensor, *, voltage: float, width: float, compliance: float) -> None:
         """See `Chip.form`."""
+        for part in torch.split(self._checked(cells), _PART):
+            self.ledger.form[part] += 1
+            frozen = normals(self._words(part, 0, _CELL))
+            broken = self._breakdown(frozen[2], width) <= voltage
+            self._break_down(part, frozen, broken, compliance)
+
+    def ramp(
+        self, cells: Tensor, *, voltages: Sequence[float], width: float, compliance: float
+    ) -> None:
+        """See `Chip.ramp`: the pulses a pair gets follow from its weaker cell's breakdown."""
         cells = self._checked(cells)
+        if not len(voltages):
+            return
+        steps = torch.tensor(voltages, dtype=torch.float32, device=self.device)
+        for part in torch.split(cells, _PART):
+            frozen = normals(self._words(part, 0, _CELL))
+            limit = self._breakdown(frozen[2], width)
+            # A pair that conducts already gets the first pulse, and only then is seen to.
+            conducts = self.conducting(part).view(-1, 2).any(dim=1)
+            last = torch.searchsorted(steps, limit.view(-1, 2).amin(dim=1))
+            last = last.clamp_(max=len(voltages) - 1).masked_fill_(conducts, 0)
+            last = last.repeat_interleave(2)
+            self.ledger.form[part] += (last + 1).to(torch.int32)
+            self._break_down(part, frozen, limit <= steps[last], compliance)
+
+    def _breakdown(self, draw: Tensor, width: float) -> Tensor:
         law = self.technology
-        self.ledger.form[cells] += 1
-        frozen = normals(self._words(cells, 0, _CELL))
-        limit = device.breakdown_voltage(
-            frozen[2], mean=law.breakdown_voltage, spread=law.breakdown_spread,
+        return device.breakdown_voltage(
+            draw, mean=law.breakdown_voltage, spread=law.breakdown_spread,
             slope=law.breakdown_slope, width=width, reference_width=law.forming_width,
         )  # fmt: skip
-        broken = (limit <= voltage) & (self._status[cells] == self.PRISTINE)
+
+    def _break_down(self, cells: Tensor, frozen: Tensor, broken: Tensor, compliance: float) -> None:
+        law = self.technology
+        broken = broken & (self._status[cells] == self.PRISTINE)
         cells, frozen = cells[broken], frozen[:, broken]
         stuck_low, stuck_high = device.born_stuck(
             uniforms(self._words(cells, 0, _BIRTH))[0],
@@ -153,38 +239,43 @@ class SimulatedChip(Chip):
 
     def set(self, cells: Tensor) -> None:
         """See `Chip.set`; the new conductance is drawn around the cell's own median."""
-        self._switch(self._checked(cells), self.ledger.set, to=self.HIGH)
+        for part in torch.split(self._checked(cells), _PART):
+            self._switch(part, self.ledger.set, to=self.HIGH)
 
     def reset(self, cells: Tensor) -> None:
         """See `Chip.reset`."""
-        self._switch(self._checked(cells), self.ledger.reset, to=self.LOW)
+        for part in torch.split(self._checked(cells), _PART):
+            self._switch(part, self.ledger.reset, to=self.LOW)
 
     def write_verify(
         self, cells: Tensor, targets: Tensor, *, tolerance: float = 0.02, attempts: int = 10
     ) -> WriteReport:
         """See `Chip.write_verify`: RESET, SET at a compliance for the target, read, again."""
-        cells, law = self._checked(cells), self.technology
+        cells, targets = self._checked(cells), targets.to(self.device)
+        if attempts < 1 or targets.shape != cells.shape or not bool((targets >= 0.0).all()):
+            raise ChipError(
+                f"Cannot write {targets.numel()} targets to {cells.numel()} cells "
+                f"in {attempts} attempts",
+                remedy="Give one conductance of 0 S or more per cell, and at least one attempt",
+            )
         before = int(self.ledger.counts(cells).sum())
-        accepted = tolerance * law.high_conductance
-        self.reset(cells)
-        # Targets that the low state already meets need no SET.
-        pending = targets > self._conductance[cells] + accepted
+        accepted = tolerance * self.technology.high_conductance
         aim = targets.clone()
-        for attempt in range(attempts):
-            places = pending.nonzero().squeeze(1)
-            if not len(places):
-                break
-            if attempt:
-                self.reset(cells[places])
+        places = torch.arange(cells.numel(), device=self.device)
+
+        def off_target(read: Tensor) -> Tensor:
+            return places[(read - targets[places]).abs() > accepted]
+
+        for _ in range(attempts):
+            self.reset(cells[places])
+            # A low state on target needs no SET; one above it needs one to be RESET anew.
+            places = off_target(self.read_back(cells[places]))
             self._switch(cells[places], self.ledger.set, to=self.HIGH, median=aim[places])
             read = self.read_back(cells[places])
             aim[places] = device.next_aim(aim[places], read=read, target=targets[places])
-            pending[places] = (read - targets[places]).abs() > accepted
+            places = off_target(read)
         self._relax(cells)
-        self._status[cells] = torch.where(
-            self._status[cells] == self.PRISTINE, self.PRISTINE, self.HIGH
-        ).to(torch.int8)
-        return WriteReport(int(self.ledger.counts(cells).sum()) - before, cells[pending])
+        return WriteReport(int(self.ledger.counts(cells).sum()) - before, cells[places])
 
     # --- Inside ----------------------------------------------------------------------------------
 
@@ -203,7 +294,7 @@ class SimulatedChip(Chip):
         n = cells.numel()
         frozen, cycle = draws[:, :n], draws[0, n:]
         limit = device.endurance_limit(frozen[3], median=law.endurance, spread=law.endurance_spread)
-        worn = self.ledger.switching[cells] > limit if law.endurance < 1e9 else None
+        worn = self.ledger.wear(cells) > limit if law.endurance < 1e9 else None
         if worn is not None and bool(worn.any()):
             self._stuck[cells[worn]] = True
         source = self.LOW if to == self.HIGH else self.HIGH
@@ -213,7 +304,11 @@ class SimulatedChip(Chip):
             median = median[moves] if median is not None else None
         if to == self.HIGH:
             centre = law.high_conductance if median is None else median
-            self._change(cells, self._high(frozen[0], cycle, centre))
+            raised = self._high(frozen[0], cycle, centre)
+            if median is not None:
+                # A SET that stops at a small current finds a cell already above it: no change.
+                raised = torch.maximum(raised, self._conductance[cells])
+            self._change(cells, raised)
         else:
             self._change(cells, self._low(frozen[1], cycle))
         self._status[cells] = to
@@ -241,6 +336,8 @@ class SimulatedChip(Chip):
             programming_error=law.programming_error, full_scale=law.high_conductance,
         )  # fmt: skip
         self._change(cells, settled)
+        # In between the states, or near the low one: the next RESET lowers it all the same.
+        self._status[cells] = self.HIGH
 
     def _change(self, cells: Tensor, conductance: Tensor) -> None:
         self._conductance[cells] = conductance
@@ -256,16 +353,9 @@ class SimulatedChip(Chip):
         return cell_words(addresses, counts, seed=self.seed, purpose=purpose)
 
     def _checked(self, cells: Tensor) -> Tensor:
-        total = self._conductance.numel()
-        cells = cells.to(self.device)
-        if cells.numel() and not (int(cells.min()) >= 0 and int(cells.max()) < total):
-            raise ChipError(
-                f"Cell {int(cells.max())} is not on this chip, which has {total} cells in use",
-                cause="the cell numbers belong to another chip",
-            )
-        ordered = cells.sort().values
-        if bool((ordered[1:] == ordered[:-1]).any()):
-            raise ChipError("A cell is named twice in one command", remedy="Name each cell once")
+        cells, total = cells.to(self.device), self._conductance.numel()
+        refuse_foreign(cells, total=total)
+        refuse_repeated(cells, total=total)
         return cells
 
     def _extend(self, region: Region) -> None:

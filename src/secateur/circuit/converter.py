@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from secateur.errors import SettingError
 
+_SMALLEST_STEP = 1e-30
+
 
 class _Quantise(torch.autograd.Function):
     """Round and clip; the gradient passes inside the range and stops outside it."""
@@ -35,7 +37,9 @@ def quantise(inputs: Tensor, *, step: Tensor, bits: int, signed: bool) -> Tensor
             symmetric range drives a line with either sign alike.
     """
     highest = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
-    result = _Quantise.apply(inputs, step, -highest if signed else 0, highest)
+    lowest = -highest if signed else 0
+    # torch leaves `apply` untyped.
+    result = _Quantise.apply(inputs, step, lowest, highest)  # type: ignore[no-untyped-call,unused-ignore]
     assert isinstance(result, Tensor)
     return result
 
@@ -43,9 +47,10 @@ def quantise(inputs: Tensor, *, step: Tensor, bits: int, signed: bool) -> Tensor
 class InputConverter(nn.Module):
     """Quantises activations to `bits` on a range that training finds and evaluation keeps.
 
-    In training the range follows `headroom` times the root mean square of the non-zero inputs,
-    as an exponential average; the sign is settled by the first batch that has a negative input. In
-    evaluation both are frozen, so that a result does not depend on its batch.
+    In training the range follows `headroom` times the root mean square of the inputs, but no
+    further than their peak, as an exponential average; the sign is settled by the first batch
+    that has a negative input. In evaluation both are frozen, so that a result does not depend on
+    its batch.
 
     Args:
         bits: of the converter, 2 to 16.
@@ -56,7 +61,7 @@ class InputConverter(nn.Module):
     full_scale: Tensor
     signed: Tensor
 
-    def __init__(self, bits: int, *, headroom: float = 3.0, momentum: float = 0.05) -> None:
+    def __init__(self, bits: int, *, headroom: float = 4.0, momentum: float = 0.05) -> None:
         super().__init__()
         if not 2 <= bits <= 16:
             raise SettingError(f"input_bits is {bits}", remedy="Give 2 to 16 bits")
@@ -76,20 +81,23 @@ class InputConverter(nn.Module):
             )
         signed = bool(self.signed)
         highest = 2 ** (self.bits - 1) - 1 if signed else 2**self.bits - 1
-        return quantise(inputs, step=self.full_scale / highest, bits=self.bits, signed=signed)
+        # Before the first input that is not zero the range is zero, and so is every output.
+        step = (self.full_scale / highest).clamp_min(_SMALLEST_STEP)
+        return quantise(inputs, step=step, bits=self.bits, signed=signed)
 
     @torch.no_grad()
     def _follow(self, inputs: Tensor) -> None:
-        if not bool(self.signed) and float(inputs.amin()) < 0.0:
+        lowest, highest = inputs.aminmax()
+        if not bool(self.signed) and float(lowest) < 0.0:
             self.signed.fill_(True)
         flat = inputs.reshape(-1)
-        active = torch.count_nonzero(flat).clamp_min(1)
-        scale = self.headroom * (flat.dot(flat) / active).sqrt()
-        peak = torch.minimum(scale, inputs.abs().amax() if bool(self.signed) else inputs.amax())
-        started = self.full_scale > 0
-        self.full_scale.copy_(
-            torch.where(started, torch.lerp(self.full_scale, peak, self.momentum), peak)
-        )
+        scale = self.headroom * (flat.dot(flat) / flat.numel()).sqrt()
+        peak = torch.minimum(scale, torch.maximum(highest, -lowest))
+        if float(self.full_scale) == 0.0:
+            self.full_scale.copy_(peak)
+        # Inputs that are all zero, as a recurrent layer's first state, tell nothing of the range.
+        elif float(peak) > 0.0:
+            self.full_scale.lerp_(peak.to(self.full_scale.dtype), self.momentum)
 
     def extra_repr(self) -> str:
         return f"bits={self.bits}"

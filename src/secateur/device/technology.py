@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from secateur.errors import FileError, SettingError, nearest
 
+_WORDS = ("name", "title")
 _PRESETS = resources.files("secateur.device") / "presets"
 
 
@@ -100,7 +101,7 @@ class Technology(BaseModel):
         values: dict[str, Any] = {}
         provenance: dict[str, str] = {}
         for key, entry in table.items():
-            if not isinstance(entry, dict):
+            if key in _WORDS:
                 values[key] = entry
                 continue
             values[key] = _checked_value(key, entry, where=where)
@@ -120,7 +121,7 @@ class Technology(BaseModel):
             (name, getattr(self, name), unit_of(name), field.description or "",
              self.provenance.get(name, "assumption: not stated"))
             for name, field in type(self).model_fields.items()
-            if name not in ("name", "title", "provenance")
+            if name in _numbers()
         ]  # fmt: skip
 
 
@@ -139,6 +140,10 @@ def unit_of(parameter: str) -> str:
     return next(mark.symbol for mark in marks if isinstance(mark, Unit))
 
 
+def _numbers() -> list[str]:
+    return [name for name in Technology.model_fields if name not in (*_WORDS, "provenance")]
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -150,11 +155,18 @@ def _read(path: Path) -> str:
         ) from error
 
 
-def _checked_value(key: str, entry: Mapping[str, Any], *, where: str) -> Any:
-    known = [name for name in Technology.model_fields if name != "provenance"]
-    if key not in known:
-        raise SettingError(f"{key!r} is no parameter", where=where, remedy=nearest(key, known))
+def _checked_value(key: str, entry: Any, *, where: str) -> Any:
+    if key not in _numbers():
+        raise SettingError(
+            f"{key!r} is no parameter of a technology", where=where,
+            remedy=nearest(key, _numbers()),
+        )  # fmt: skip
     unit = unit_of(key)
+    if not isinstance(entry, dict):
+        raise SettingError(
+            f"{key} is {entry!r}, without a unit and an origin", where=where,
+            remedy=f'Make it a table [{key}] with value, unit = "{unit}" and source or assumption',
+        )  # fmt: skip
     if entry.get("unit") != unit:
         raise SettingError(
             f"{key} has unit {entry.get('unit')!r}, but {unit!r} is expected",
@@ -177,11 +189,10 @@ def _validated(values: Mapping[str, Any], *, where: str) -> Technology:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        known = [field for field in Technology.model_fields if field != "provenance"]
-        unknown = first["type"] == "extra_forbidden"
-        raise SettingError(
-            f"{name} = {first.get('input')!r}: {first['msg']}" if not unknown
-            else f"{name!r} is no parameter of a technology",
-            where=where,
-            remedy=nearest(name, known) if unknown else "See `secateur technologies taox-40nm`",
-        ) from error  # fmt: skip
+        what = f"{name} = {first['input']!r}: {first['msg']}"
+        remedy = "See `secateur technologies taox-40nm`"
+        if first["type"] == "missing":
+            what = f"{name} is missing"
+        elif first["type"] == "extra_forbidden":
+            what, remedy = f"{name!r} is no parameter of a technology", nearest(name, _numbers())
+        raise SettingError(what, where=where, remedy=remedy) from error

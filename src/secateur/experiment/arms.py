@@ -53,6 +53,11 @@ class Arm(ABC):
     name: str
     summary: str
 
+    @property
+    def trains(self) -> bool:
+        """False where a single pass for the norm statistics is all."""
+        return True
+
     @abstractmethod
     def attach(
         self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
@@ -120,6 +125,11 @@ class Pruned(Arm):
     technology: str | None = None
     keep_all: bool = False
     learns: Literal["scores", "readout", "norms"] = "scores"
+
+    @property
+    def trains(self) -> bool:
+        """See `Arm.trains`."""
+        return self.learns != "norms"
 
     def attach(
         self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int

@@ -53,7 +53,7 @@ class Converters(_Section):
     """The converters at the input lines."""
 
     input_bits: int = Field(4, ge=2, le=16)
-    headroom: float = Field(3.0, gt=0, description="full scale over the inputs' root mean square")
+    headroom: float = Field(4.0, gt=0, description="full scale over the inputs' root mean square")
 
 
 class ChipSettings(_Section):

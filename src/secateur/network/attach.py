@@ -20,7 +20,7 @@ from secateur.network.swap import (
     replace_digital_,
     swap_,
 )
-from secateur.network.weight import Grain, ProgrammedWeight, PrunedWeight, read_edges
+from secateur.network.weight import Grain, ProgrammedWeight, PrunedWeight, cells_of, weight_of_cells
 from secateur.topology import Annealed, Rule, ScoreStart, TopK, initial_scores, keep_count
 
 KeepFraction = float | Mapping[str, float]
@@ -39,7 +39,7 @@ def prune_(
     score_start: ScoreStart = "uniform",
     circuit: Circuit | None = None,
     input_bits: int | None = None,
-    headroom: float = 3.0,
+    headroom: float = 4.0,
     seed: int = 0,
 ) -> nn.Module:
     """Replaces a model's weights by random cells of a chip, whose topology training then learns.
@@ -109,7 +109,7 @@ def program_(
     attempts: int = 10,
     circuit: Circuit | None = None,
     input_bits: int | None = None,
-    headroom: float = 3.0,
+    headroom: float = 4.0,
     seed: int = 0,
 ) -> nn.Module:
     """Writes a model's trained weights to a chip the conventional way, each cell verified.
@@ -139,7 +139,7 @@ def quantise_(
     *,
     input_bits: int | None,
     weight_noise: float = 0.0,
-    headroom: float = 3.0,
+    headroom: float = 4.0,
     where: Where | None = None,
     seed: int = 0,
 ) -> nn.Module:
@@ -210,7 +210,9 @@ def _pruned(
     formed = chip.status(region) != chip.PRISTINE
     available = formed if grain == "cell" else formed.any(dim=-1)
     edges = torch.arange(available.numel(), device=target)
-    kept = read_edges(chip, region, edges, grain=grain, gain=1.0).view(available.shape) * available
+    cells = cells_of(edges, grain=grain, first_cell=region.first_cell)
+    read = chip.read_back(cells.view(-1)).view_as(cells)
+    kept = weight_of_cells(read, edges).view(available.shape) * available
     draws = generator(key_of(seed, "scores", plain.name))
     scores = initial_scores(start, kept_weight=kept, fan_in=plain.fan_in, generator=draws)
     weight = PrunedWeight(

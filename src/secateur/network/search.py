@@ -7,7 +7,7 @@ from torch import Tensor
 
 from secateur.chip import Chip
 from secateur.errors import SettingError
-from secateur.network.weight import PrunedWeight
+from secateur.network.weight import PrunedWeight, cells_of, weight_of_cells
 from secateur.topology import Annealed, Rule, keep_count
 
 
@@ -15,7 +15,9 @@ class Search:
     """Brings the chip to what the scores ask for, before a training forward pass reads it.
 
     Scores count as changed when an optimizer (or anything else) has written to them since the
-    last look; unchanged scores cost nothing. Evaluation never sends a pulse.
+    last look; unchanged scores cost nothing. Evaluation never sends a pulse. The edges of all
+    weights are numbered through, in the order of their cells, so that a step is one command of
+    each kind whatever the number of weights.
 
     Args:
         chip: that holds all the weights.
@@ -32,15 +34,24 @@ class Search:
         self.keep_fractions: list[float] = []
         self.changes = 0
         self.restoring = False
+        self._edges: list[int] = []
         self._versions: tuple[int, ...] = ()
-        self._deployed: list[Tensor] = []
+        self._held = torch.zeros(0, dtype=torch.bool)
 
     def add(self, weight: PrunedWeight, keep_fraction: float) -> None:
-        """Takes a weight, deployed as its mask says, into the search."""
-        keep_count(keep_fraction, weight.edges)
+        """Takes a weight, deployed as its mask says, into the search; its cells follow the last's.
+
+        Raises:
+            SettingError: for a share that keeps nothing, or cells that do not follow.
+        """
+        edges = weight.edges
+        keep_count(keep_fraction, edges)
+        if self.weights and self.weights[-1].region.cells.stop != weight.region.cells.start:
+            raise SettingError("The cells of a search's weights must follow one another")
         self.weights.append(weight)
         self.keep_fractions.append(keep_fraction)
-        self._deployed.append(weight.mask)
+        self._edges.append(edges)
+        self._held = torch.cat([self._held.to(weight.mask.device), weight.mask.reshape(-1)])
         weight.search = self
         weight.register_load_state_dict_post_hook(self._after_loading)
         self._versions = self._current()
@@ -49,8 +60,8 @@ class Search:
         """Edges to keep in each weight at this point of the schedule."""
         update = self.changes // self.interval
         return [
-            keep_count(self.schedule.keep_fraction(asked, update), weight.edges)
-            for asked, weight in zip(self.keep_fractions, self.weights, strict=True)
+            keep_count(self.schedule.keep_fraction(asked, update), edges)
+            for asked, edges in zip(self.keep_fractions, self._edges, strict=True)
         ]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
@@ -71,28 +82,50 @@ class Search:
     @torch.no_grad()
     def deploy(self, masks: Sequence[Tensor]) -> None:
         """Pulses the chip from the masks it holds to the given ones: RESETs, then SETs."""
-        lowered, raised, edges_raised = [], [], []
-        for weight, held, mask in zip(self.weights, self._deployed, masks, strict=True):
-            flipped = (held.to(mask.device) != mask).view(-1).nonzero().squeeze(1)
-            up = mask.view(-1)[flipped]
-            edges = flipped[up]
-            weight.flips += flipped.numel()
-            edges_raised.append(edges)
-            raised.append(weight.cells_of(edges))
-            lowered.append(weight.cells_of(flipped[~up]))
-        self.chip.reset(torch.cat(lowered))
-        self.chip.set(torch.cat(raised))
-        for n, (weight, mask, edges) in enumerate(
-            zip(self.weights, masks, edges_raised, strict=True)
+        wanted = torch.cat([mask.reshape(-1) for mask in masks])
+        flipped = (self._held.to(wanted.device) != wanted).nonzero().squeeze(1)
+        raised = wanted[flipped]
+        self._pulse(flipped, raised)
+        for weight, mask, (start, stop) in zip(
+            self.weights, masks, self._parts(flipped), strict=True
         ):
-            if edges.numel():
-                weight.note_kept(edges)
-            weight.mask = self._deployed[n] = mask
+            weight.flips += stop - start
+            weight.mask = mask
+        self._held = wanted
+        self._note(flipped[raised])
 
     def resume(self) -> None:
         """Takes what the weights' masks say as already deployed: the chip is restored too."""
-        self._deployed = [weight.mask for weight in self.weights]
+        self._held = torch.cat([weight.mask.reshape(-1) for weight in self.weights])
         self._versions = self._current()
+
+    def _pulse(self, edges: Tensor, raised: Tensor) -> None:
+        """RESETs the edges that are not raised and SETs those that are; formed cells only."""
+        first = self.weights[0]
+        cells = cells_of(edges, grain=first.grain, first_cell=first.region.first_cell)
+        up = raised.unsqueeze(1).expand_as(cells).reshape(-1)
+        cells = cells.view(-1)
+        formed = self.chip.conducting(cells)
+        self.chip.reset(cells[formed & ~up])
+        self.chip.set(cells[formed & up])
+
+    def _note(self, edges: Tensor) -> None:
+        """Reads edges back that have just been SET, and remembers what they weigh."""
+        if not edges.numel():
+            return
+        first = self.weights[0]
+        cells = cells_of(edges, grain=first.grain, first_cell=first.region.first_cell)
+        read = weight_of_cells(self.chip.read_back(cells.view(-1)).view_as(cells), edges)
+        offset = 0
+        for weight, (start, stop) in zip(self.weights, self._parts(edges), strict=True):
+            weight.note_kept(edges[start:stop] - offset, read[start:stop])
+            offset += weight.scores.numel()
+
+    def _parts(self, edges: Tensor) -> list[tuple[int, int]]:
+        """Where each weight's share of ascending edge numbers begins and ends."""
+        sizes = torch.tensor([0, *(weight.scores.numel() for weight in self.weights)])
+        places = torch.searchsorted(edges, sizes.cumsum(0).to(edges.device)).tolist()
+        return list(zip(places[:-1], places[1:], strict=True))
 
     def _current(self) -> tuple[int, ...]:
         return tuple(weight.scores._version for weight in self.weights)

@@ -160,41 +160,44 @@ class PrunedWeight(ChipWeight):
         """Edges that can be kept."""
         return int(self.available.sum())
 
-    def cells_of(self, edges: Tensor) -> Tensor:
-        """Numbers of the formed cells behind the given edges (flat indices of the scores)."""
-        first = self.region.first_cell
-        if self.grain == "cell":
-            return edges + first
-        cells = torch.stack([2 * edges, 2 * edges + 1], dim=1).reshape(-1) + first
-        return cells[self.chip.conducting(cells)]
-
     def set_gain(self, gain: float) -> None:
         """Changes the scale of the weights: what is remembered of kept edges scales along."""
         self.kept_weight.mul_(gain / self._gain)
         self._gain = gain
         self.gain.fill_(gain)
 
-    def note_kept(self, edges: Tensor) -> None:
-        """Reads edges back that have just been SET, and remembers what they weigh."""
-        self.kept_weight.view(-1)[edges] = read_edges(
-            self.chip, self.region, edges, grain=self.grain, gain=self._gain
-        )
+    def note_kept(self, edges: Tensor, differences: Tensor) -> None:
+        """Remembers what edges weigh, from what was read after they were SET.
+
+        Args:
+            edges: int64, flat indices of the scores.
+            differences: siemens, signed, one per edge.
+        """
+        if edges.numel():
+            self.kept_weight.view(-1)[edges] = differences * self._gain
 
 
-def read_edges(
-    chip: Chip, region: Region, edges: Tensor, *, grain: Grain, gain: float
-) -> Tensor:
-    """The signed weights that edges contribute, as read back from their cells.
+def cells_of(edges: Tensor, *, grain: Grain, first_cell: int) -> Tensor:
+    """Numbers of the cells behind edges, (n, 2) for pairs, (n, 1) for cells.
 
     Args:
-        edges: int64, flat indices: of weights for pairs, of cells for cells.
-        gain: weights per siemens.
+        edges: int64, numbered from the region's first.
+        grain: of the edges.
+        first_cell: the region's.
     """
     if grain == "cell":
-        sign = 1.0 - 2.0 * (edges & 1)
-        return chip.read_back(edges + region.first_cell).mul_(sign).mul_(gain)
-    cells = torch.stack([2 * edges, 2 * edges + 1], dim=1) + region.first_cell
-    read = chip.read_back(cells.view(-1)).view(-1, 2)
-    return (read[:, 0] - read[:, 1]).mul_(gain)
+        return (edges + first_cell).unsqueeze(1)
+    first = 2 * edges + first_cell
+    return torch.stack([first, first + 1], dim=1)
 
 
+def weight_of_cells(read: Tensor, edges: Tensor) -> Tensor:
+    """The signed difference in siemens that edges contribute, from the reads of their cells.
+
+    Args:
+        read: siemens, shaped as `cells_of`.
+        edges: as there: a cell's sign is that of its column.
+    """
+    if read.shape[1] == 2:
+        return read[:, 0] - read[:, 1]
+    return read[:, 0] * (1.0 - 2.0 * (edges & 1))

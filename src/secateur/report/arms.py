@@ -25,16 +25,16 @@ class Look:
 
 
 LOOKS = {
-    "digital": Look(palette.SLATE, "s", DASHED, "trained weights, floating point"),
-    "digital-quantised": Look(palette.INDIGO, "s", SOLID, "the same, quantised activations"),
-    "programmed": Look(palette.RUST, "v", SOLID, "trained weights written to the chip"),
-    "programmed-aware": Look(palette.OCHRE, "^", DASHED, "trained with noise, then written"),
-    "random": Look(palette.STONE, "d", DOTTED, "the chip as formed, nothing learned"),
-    "random-mask": Look(palette.COCOA, "X", DOTTED, "a random part of the edges pruned"),
-    "readout": Look(palette.ORCHID, "P", DASH_DOT, "random features, last layer digital"),
-    "pruned-ideal": Look(palette.MOSS, "h", DASHED, "the search on ideal random weights"),
-    "pruned": Look(palette.LEAF, "o", SOLID, "the search on the chip, an edge is a pair"),
-    "pruned-cells": Look(palette.LAGOON, "D", SOLID, "the search on the chip, an edge is a cell"),
+    "digital": Look(palette.SLATE, "s", DASHED, "trained, floating point"),
+    "digital-quantised": Look(palette.INDIGO, "s", SOLID, "trained, quantised"),
+    "programmed": Look(palette.RUST, "v", SOLID, "trained, then written"),
+    "programmed-aware": Look(palette.OCHRE, "^", DASHED, "noise-trained, written"),
+    "random": Look(palette.STONE, "d", DOTTED, "chip as formed"),
+    "random-mask": Look(palette.COCOA, "X", DOTTED, "a random part pruned"),
+    "readout": Look(palette.ORCHID, "P", DASH_DOT, "last layer trained"),
+    "pruned-ideal": Look(palette.MOSS, "h", DASHED, "search, ideal weights"),
+    "pruned": Look(palette.LEAF, "o", SOLID, "search, edge is a pair"),
+    "pruned-cells": Look(palette.LAGOON, "D", SOLID, "search, edge is a cell"),
 }
 
 # A 12 x 12 box, centred; for the legends and tables, which are words and not pictures.

@@ -113,7 +113,9 @@ def _conductance_map(array: Array, top: float, title: str, words: str) -> MapPla
 
 
 def _wear_map(array: Array, title: str) -> MapPlate:
-    top = max(1, int(array.max()))
+    most = int(array.max())
+    # A few cells wear far more than the rest; on a scale up to them, the rest would be one colour.
+    top = max(1, int(np.quantile(array[array > 0], 0.99))) if most else 1
     steps = min(STEPS, top + 1)
     colours = glow(palette.OCHRE, palette.ORCHID, steps)
     touched = float((array > 0).mean())
@@ -122,11 +124,11 @@ def _wear_map(array: Array, title: str) -> MapPlate:
         columns=array.shape[1],
         rows=array.shape[0],
         title=title,
-        alt=f"{title}: SET and RESET pulses of each cell, at most {top}; "
+        alt=f"{title}: SET and RESET pulses of each cell, at most {most}; "
         f"{100 * touched:.0f} percent of the cells saw any",
         caption=f"SET and RESET pulses each cell received. {numbers.percent(touched, 0)} of the "
-        f"cells saw any; the most worn one saw {numbers.count(top)}.",
-        key=Key(gradient(colours), "0", numbers.count(top), "pulses"),
+        f"cells saw any; the most worn one saw {numbers.count(most)}.",
+        key=Key(gradient(colours), "0", f"{top} or more" if most > top else str(top), "pulses"),
     )
 
 
@@ -199,7 +201,7 @@ def histogram_plates(key: str, maps: ChipMaps) -> list[Plate]:
                 alt=f"Histograms of cell conductances in microsiemens: {spans}",
                 caption=f"Conductances of single cells, share of the cells in each bin; "
                 "a bar that leaves its panel has its height written beside it. "
-                f"Median ± half of the middle 68 %: {spans}.",
+                f"Median (and middle 68 %): {spans}.",
                 title="Conductance of a cell",
                 size="half",
             )
@@ -224,7 +226,8 @@ def histogram_plates(key: str, maps: ChipMaps) -> list[Plate]:
 
 def _span(words: str, values: Array) -> str:
     low, middle, high = np.quantile(values, (0.16, 0.5, 0.84))
-    return f"{words} {numbers.plain(middle)} ± {numbers.plain((high - low) / 2)}{numbers.THIN}µS"
+    ends = f"{numbers.plain(low)} – {numbers.plain(high)}"
+    return f"{words} {numbers.plain(middle)} ({ends}){numbers.THIN}µS"
 
 
 def _bins(samples: Sequence[Sample], *, two_sided: bool, number: int = 72) -> Array:

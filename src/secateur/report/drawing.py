@@ -43,7 +43,7 @@ class Frame:
     def figure(self, height: float) -> Figure:
         """An empty figure of this width, `height` pixels tall."""
         layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
-        return Figure(figsize=(self.width / 72, height / 72), layout=layout)
+        return Figure(figsize=(self.width / 72, height / 72), layout=layout, dpi=72)
 
     def panels(
         self, number: int, height: float, *, stack: bool | None = None, **settings: Any
@@ -130,6 +130,42 @@ def logarithmic(axes: Axes, axis: Literal["x", "y"]) -> None:
     chosen = _axis(axes, axis)
     chosen.set_major_formatter(lambda value, _: numbers.plain(value))
     chosen.set_minor_locator(NullLocator())
+
+
+def label_points(axes: Axes, points: Sequence[tuple[float, float, str, str]]) -> None:
+    """Writes words beside points where they cover neither each other nor another point.
+
+    Args:
+        axes: with its limits set; the layout is computed here, once.
+        points: x, y, words and colour, the most important first; those without room stay bare.
+    """
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    frame = axes.get_window_extent()
+    spots = axes.transData.transform([(x, y) for x, y, _, _ in points])
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in spots]
+    for (x, y), (*where, words, colour) in zip(spots, points, strict=True):
+        width, height = 0.6 * (LETTERS - 1) * len(words), LETTERS
+        for right, up in ((6, 4), (6, -15), (-6 - width, 4), (-6 - width, -15), (8, -5)):
+            box = (x + right, y + up, x + right + width, y + up + height)
+            inside = frame.x0 <= box[0] and box[2] <= frame.x1 + 4
+            if inside and not any(_overlap(box, other) for other in taken):
+                axes.annotate(
+                    words,
+                    (where[0], where[1]),
+                    xytext=(right, up + 2),
+                    textcoords="offset points",
+                    color=colour,
+                    fontsize=LETTERS - 1,
+                )
+                taken.append(box)
+                break
+
+
+Box = tuple[float, float, float, float]
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _axis(axes: Axes, axis: Literal["x", "y"]) -> Axis:

@@ -14,6 +14,7 @@ from secateur.report.reading import Result, Run, Statistic
 BASELINE = "digital-quantised"
 ZOOM_BELOW_BEST = 0.06
 WORTH_A_ZOOM = 0.15
+LABEL_LETTERS = 22
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Entry:
 
     Args:
         run: the run it belongs to.
+        number: that run's place on the page, from 1.
         result: the result.
         score: its headline statistic, fractions of 1; None where none was recorded.
         chip_scores: the figure of each chip, fractions of 1.
@@ -31,6 +33,7 @@ class Entry:
     """
 
     run: Run
+    number: int
     result: Result
     score: Statistic | None
     chip_scores: Sequence[float]
@@ -54,16 +57,21 @@ def shown_results(run: Run) -> list[Result]:
 
 def entries(runs: Sequence[Run]) -> list[Entry]:
     """The rows of the headline table, runs in the order given."""
-    return [_entry(run, result, runs) for run in runs for result in shown_results(run)]
+    return [
+        _entry(run, number, result, runs)
+        for number, run in enumerate(runs, start=1)
+        for result in shown_results(run)
+    ]
 
 
-def _entry(run: Run, result: Result, runs: Sequence[Run]) -> Entry:
+def _entry(run: Run, number: int, result: Result, runs: Sequence[Run]) -> Entry:
     score = run.score(result)
     owner, baseline = _baseline(run, runs)
     itself = result.arm == BASELINE
     comparable = score is not None and baseline is not None and not itself
     return Entry(
         run=run,
+        number=number,
         result=result,
         score=score,
         chip_scores=run.chip_scores(result),
@@ -100,6 +108,7 @@ def _table_row(row: Entry) -> dict[str, Any]:
     kinds = [(kind, result.pulses(kind)) for kind in ("form", "set", "reset")]
     return {
         "run": row.run.name,
+        "number": row.number,
         "arm": result.arm,
         "name": result.name,
         "words": look_of(result.arm).words if not result.variant else "",
@@ -129,7 +138,10 @@ def _mean(result: Result, key: str) -> str:
 
 def chart(key: str, rows: Sequence[Entry]) -> Plate | None:
     """Dots with 95 % intervals, one line per row; a second panel looks closely at the best."""
+    order = list(dict.fromkeys(row.result.arm for row in rows))
     drawn = [row for row in rows if row.mean is not None]
+    # The same arm of several runs side by side: that is what one compares.
+    drawn.sort(key=lambda row: order.index(row.result.arm))
     if not drawn:
         return None
     split, metric = drawn[0].run.split, drawn[0].run.record.metric
@@ -142,12 +154,14 @@ def chart(key: str, rows: Sequence[Entry]) -> Plate | None:
         else "Bars: 95 % intervals of the mean; ticks: single chips."
     )
     compared = any(row.result.arm == BASELINE for row in drawn)
+    names = {row.number: f"{row.number} {row.run.name}" for row in rows}
+    which = f" Runs: {', '.join(names.values())}." if len(names) > 1 else ""
     last = f"Dotted line: {BASELINE}." if compared else f"Highest: {best.result.name}."
     return plate(
         key,
         lambda frame: _draw_chart(frame, drawn),
         alt=f"{metric} on the {split} split by arm: {values}",
-        caption=f"{metric.capitalize()} on the {split} split, percent. {spread} {last}",
+        caption=f"{metric.capitalize()} on the {split} split, percent. {spread} {last}{which}",
     )
 
 
@@ -157,14 +171,12 @@ def _draw_chart(frame: Frame, rows: Sequence[Entry]) -> Figure:
     close = [row for row, mean in zip(rows, means, strict=True) if mean >= floor]
     zoomed = max(means) - min(means) > 100 * WORTH_A_ZOOM and len(close) > 1
     height = 27 * len(rows) + 66
-    several_runs = len({row.run.name for row in rows}) > 1
     figure, panels = frame.panels(1 + zoomed, height, sharey=not frame.narrow)
     for place, panel in enumerate(panels):
         panel.grid(visible=True, axis="x", color=palette.RULE.light, linewidth=0.8)
         panel.grid(visible=False, axis="y")
         panel.set_ylim(len(rows) - 0.4, -0.6)
-        labels = [f"{r.run.name}: {r.result.name}" if several_runs else r.result.name for r in rows]
-        panel.set_yticks(range(len(rows)), labels)
+        panel.set_yticks(range(len(rows)), _labels(rows, LABEL_LETTERS if frame.narrow else 60))
         panel.tick_params(axis="y", labelcolor=palette.INK.light)
         panel.tick_params(axis="y", labelleft=frame.narrow or place == 0)
         if place == 1:
@@ -174,12 +186,21 @@ def _draw_chart(frame: Frame, rows: Sequence[Entry]) -> Figure:
         elif zoomed:
             heading(panel, "all arms")
         few_ticks(panel, "x", 5)
-        _draw_rows(panel, rows, cut=floor if place == 1 else None)
+        _draw_rows(panel, rows, cut=floor if place == 1 else None, chips=place == len(panels) - 1)
         panel.set_xlabel("percent")
     return figure
 
 
-def _draw_rows(panel: Any, rows: Sequence[Entry], cut: float | None) -> None:
+def _labels(rows: Sequence[Entry], letters: int) -> list[str]:
+    """The rows' names, cut to a number of letters, with the run's number where there are several."""
+    names = [row.result.name for row in rows]
+    cut = [name if len(name) <= letters else name[: letters - 1] + "…" for name in names]
+    if len({row.number for row in rows}) == 1:
+        return cut
+    return [f"{name} · {row.number}" for name, row in zip(cut, rows, strict=True)]
+
+
+def _draw_rows(panel: Any, rows: Sequence[Entry], cut: float | None, *, chips: bool) -> None:
     for place, row in enumerate(rows):
         look, mean = look_of(row.result.arm), 100 * (row.mean or 0.0)
         colour = look.colour.light
@@ -193,9 +214,9 @@ def _draw_rows(panel: Any, rows: Sequence[Entry], cut: float | None) -> None:
         if row.score is not None and row.score.interval is not None:
             low, high = (100 * end for end in row.score.interval)
             panel.plot([low, high], [place, place], color=colour, linewidth=6, alpha=0.3)
-        if len(row.chip_scores) > 1:
-            chips = [100 * value for value in row.chip_scores]
-            panel.plot(chips, [place] * len(chips), "|", color=colour, ms=11, mew=1.3)
+        if chips and len(row.chip_scores) > 1:
+            scores = [100 * value for value in row.chip_scores]
+            panel.plot(scores, [place] * len(scores), "|", color=colour, ms=11, mew=1.3)
         panel.plot([mean], [place], look.marker, color=colour, markersize=8, mew=0)
 
 

@@ -37,7 +37,7 @@ def glow(faint: Colour, strong: Colour, number: int = STEPS) -> tuple[Rgba, ...]
     for step in range(1, number):
         share = (step - 1) / max(number - 2, 1)
         red, green, blue = (round(a + share * (b - a)) for a, b in zip(one, other, strict=True))
-        colours.append((red, green, blue, round(110 + 145 * share)))
+        colours.append((red, green, blue, round(150 + 105 * share)))
     return tuple(colours)
 
 

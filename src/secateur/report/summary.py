@@ -128,7 +128,7 @@ def _against_programming(best: Entry, rows: Sequence[Entry]) -> list[Markup]:
     return [
         escape(
             f"That is {abs(100 * gap):.1f} points {side} {name}, "
-            f"the better of writing trained weights{doubt}."
+            f"the better way to write trained weights{doubt}."
             if len(fair) > 1
             else f"That is {abs(100 * gap):.1f} points {side} {name}{doubt}."
         )

@@ -9,9 +9,10 @@ from matplotlib.transforms import blended_transform_factory
 
 from secateur.report import numbers, palette
 from secateur.report.arms import look_of
+from secateur.report.crossings import Crossing, crossings
 from secateur.report.drawing import LETTERS, Frame, Plate, few_ticks, logarithmic, plate, style
 from secateur.report.reading import Run
-from secateur.report.sweeps import Crossing, Curve, Sweep, crossings
+from secateur.report.sweeps import Curve, Sweep
 from secateur.report.trade_off import price, pulses_per_edge
 
 

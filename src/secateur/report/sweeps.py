@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from secateur.report.reading import Result, Run, Statistic
@@ -78,27 +77,6 @@ class Comparison:
     values: tuple[str, ...]
     shipped: str
     cells: Mapping[str, Mapping[str, Result]]
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """Where a programmed curve falls through a pruned one.
-
-    Args:
-        pruned: the pruned arm.
-        programmed: the programmed arm.
-        value: the setting where the interpolated means meet; None where they do not.
-        overlap: between which values the 95 % intervals overlap; None where that is unknown.
-        height: the accuracy at the crossing, a fraction of 1.
-        above: whether the programmed arm is the better one at the first value they share.
-    """
-
-    pruned: str
-    programmed: str
-    value: float | None
-    overlap: tuple[float, float] | None
-    height: float | None
-    above: bool
 
 
 LEVEL_ARMS = ("pruned", "pruned-cells", "digital-quantised")
@@ -193,77 +171,3 @@ def comparisons(run: Run) -> list[Comparison]:
         if len(values) > 1:
             found.append(Comparison(setting, tuple(values), first, cells))
     return found
-
-
-def crossings(sweep: Sweep) -> list[Crossing]:
-    """Where each programmed curve meets each pruned one, by straight lines between the points."""
-    programmed = [curve for curve in sweep.curves if curve.arm.startswith("programmed")]
-    pruned = {curve.name: curve for curve in sweep.curves if curve.arm in LEVEL_ARMS[:2]}
-    flat = {arm: score for arm, score in sweep.levels if arm in LEVEL_ARMS[:2]}
-    found = []
-    for curve in programmed:
-        for name, level in flat.items():
-            reference = Curve(
-                name, (), tuple(Point(p.value, p.result, level) for p in curve.points)
-            )
-            found.append(_crossing(reference, curve))
-        found += [_crossing(reference, curve) for reference in pruned.values()]
-    return found
-
-
-def _crossing(pruned: Curve, programmed: Curve) -> Crossing:
-    grid, gap, heights = _gap(pruned, programmed)
-    value = height = None
-    for (left, right), (one, other), (low, high) in zip(
-        pairwise(grid), pairwise(gap), pairwise(heights), strict=True
-    ):
-        if one >= 0 > other or one < 0 <= other:
-            share = one / (one - other)
-            value, height = left + share * (right - left), low + share * (high - low)
-            break
-    above = bool(gap) and gap[0] >= 0
-    return Crossing(
-        pruned.name, programmed.name, value, _overlap(pruned, programmed), height, above
-    )
-
-
-def _gap(pruned: Curve, programmed: Curve) -> tuple[list[float], list[float], list[float]]:
-    """Values both curves cover, programmed minus pruned there, and the pruned height."""
-    values = {p.value for p in (*pruned.points, *programmed.points)}
-    first = max(pruned.points[0].value, programmed.points[0].value)
-    last = min(pruned.points[-1].value, programmed.points[-1].value)
-    grid = sorted(value for value in values if first <= value <= last)
-    heights = [_at(pruned, value) for value in grid]
-    gap = [_at(programmed, value) - height for value, height in zip(grid, heights, strict=True)]
-    return grid, gap, heights
-
-
-def _at(curve: Curve, value: float, end: int | None = None) -> float:
-    """A curve's mean (or one end of its interval) at a value, by straight lines."""
-
-    def height(point: Point) -> float:
-        return point.mean if end is None or point.ends is None else point.ends[end]
-
-    for left, right in pairwise(curve.points):
-        if left.value <= value <= right.value:
-            share = (value - left.value) / (right.value - left.value)
-            return height(left) + share * (height(right) - height(left))
-    return height(curve.points[0])
-
-
-def _overlap(pruned: Curve, programmed: Curve) -> tuple[float, float] | None:
-    """The first and the last value of a fine grid at which the two intervals overlap."""
-    if any(point.ends is None for point in (*pruned.points, *programmed.points)):
-        return None
-    grid, _, _ = _gap(pruned, programmed)
-    if len(grid) < 2:
-        return None
-    steps = 400
-    fine = [grid[0] + (grid[-1] - grid[0]) * step / steps for step in range(steps + 1)]
-    both = [
-        value
-        for value in fine
-        if _at(programmed, value, 1) >= _at(pruned, value, 0)
-        and _at(pruned, value, 1) >= _at(programmed, value, 0)
-    ]
-    return (both[0], both[-1]) if both else None

@@ -8,7 +8,15 @@ from matplotlib.figure import Figure
 
 from secateur.report import numbers
 from secateur.report.arms import look_of
-from secateur.report.drawing import LETTERS, Frame, Plate, few_ticks, heading, plate, style
+from secateur.report.drawing import (
+    Frame,
+    Plate,
+    few_ticks,
+    heading,
+    label_points,
+    plate,
+    style,
+)
 from secateur.report.reading import Result, Run
 from secateur.report.sweeps import Curve, Sweep
 
@@ -85,11 +93,21 @@ def _trade_off_drawer(curves: Sequence[Curve]) -> Callable[[Frame], Figure]:
             few_ticks(panel, "y", 5)
             panel.margins(x=0.14, y=0.12)
             panel.set_xlim(left=0)
+        for panel, (key, _) in zip(panels, shown, strict=True):
+            label_points(panel, [point for curve in curves for point in _labels(curve, key)])
         for panel in panels if frame.narrow else panels[:1]:
             panel.set_ylabel("percent")
         return figure
 
     return draw
+
+
+def _labels(curve: Curve, key: str) -> list[tuple[float, float, str, str]]:
+    colour = look_of(curve.arm).colour.light
+    return [
+        (price(p.result, key) or 0.0, 100 * p.mean, numbers.value_words(p.value), colour)
+        for p in curve.points
+    ]
 
 
 def _draw_trade(panel: Axes, curve: Curve, key: str) -> None:
@@ -103,16 +121,6 @@ def _draw_trade(panel: Axes, curve: Curve, key: str) -> None:
             ends = [100 * end for end in point.ends]
             panel.plot([cost, cost], ends, color=colour, linewidth=1.2, alpha=0.6)
     panel.plot(costs, means, look.marker, color=colour, markersize=6.5, mew=0)
-    for place, (cost, mean) in enumerate(zip(costs, means, strict=True)):
-        below = place % 2
-        panel.annotate(
-            numbers.value_words(curve.points[place].value),
-            (cost, mean),
-            xytext=(5, -12 if below else 6),
-            textcoords="offset points",
-            color=colour,
-            fontsize=LETTERS - 1,
-        )
 
 
 @dataclass(frozen=True)
@@ -169,7 +177,7 @@ def frontier_plate(key: str, run: Run) -> Plate | None:
         caption=f"Every variant of this run: {run.record.metric} on the {run.split} split, "
         "percent, against "
         "mask flips per edge. The stepped line joins the variants that no other of the same arm "
-        "beats in both; these are named.",
+        "beats in both; these are named where there is room.",
         legend=tuple(by_arm),
     )
 
@@ -185,19 +193,12 @@ def _draw_frontier(frame: Frame, by_arm: dict[str, list[Offer]]) -> Figure:
         steps = [offer.flips for offer in best], [offer.percent for offer in best]
         axes.plot(*steps, color=colour, linewidth=1.4, drawstyle="steps-post")
         axes.plot(*steps, look.marker, color=colour, ms=8, mew=0)
-        for offer in best:
-            axes.annotate(
-                offer.words,
-                (offer.flips, offer.percent),
-                xytext=(7, -13),
-                textcoords="offset points",
-                color=colour,
-                fontsize=LETTERS - 1,
-            )
-    axes.margins(x=0.22 if frame.narrow else 0.12, y=0.1)
+    axes.margins(x=0.12, y=0.1)
     axes.set_xlim(left=0)
     few_ticks(axes, "x", 5 if frame.narrow else 9)
     few_ticks(axes, "y", 6)
     axes.set_xlabel("mask flips per edge")
     axes.set_ylabel("percent")
+    named = [offer for some in by_arm.values() for offer in reversed(frontier(some))]
+    label_points(axes, [(o.flips, o.percent, o.words, look_of(o.arm).colour.light) for o in named])
     return figure

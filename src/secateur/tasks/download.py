@@ -105,9 +105,13 @@ class _AddressError(Exception):
 
 
 def _receive(url: str, partial: Path, file: PublishedFile, on_bytes: OnBytes) -> None:
-    """Write what `url` sends to `partial`: _AddressError for the network's faults, OSError for disks.
+    """Write what `url` sends to `partial`.
 
     A zipped file is hardly ever larger than its contents: much more is not the file.
+
+    Raises:
+        _AddressError: a fault of the network or the server.
+        OSError: a fault of the disk.
     """
     limit = file.size + file.size // 100 + 4096
     received = 0

@@ -91,7 +91,7 @@ def swap_across_band(scores: Tensor, mask: Tensor, count: int, *, dead_band: flo
     """
     if dead_band == 0.0:
         return top_k(scores, count)
-    magnitude = scores.detach().abs().view(-1)
+    magnitude = scores.detach().abs().reshape(-1)
     threshold = float(kth_largest(magnitude, count))
     kept = mask.reshape(-1)
     surplus = int(kept.sum()) - count

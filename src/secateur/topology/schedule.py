@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from secateur.errors import SettingError
+
 
 @dataclass(frozen=True)
 class Annealed:
@@ -11,9 +13,16 @@ class Annealed:
 
     Args:
         updates: number of mask updates over which the fraction falls; 0 asks for it at once.
+
+    Raises:
+        SettingError: for a negative number of updates.
     """
 
     updates: int = 0
+
+    def __post_init__(self) -> None:
+        if self.updates < 0:
+            raise SettingError(f"updates is {self.updates}", remedy="Give 0 or more mask updates")
 
     def keep_fraction(self, asked: float, update: int) -> float:
         """The fraction to keep at the given update (0 is the first)."""

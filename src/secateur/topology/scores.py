@@ -1,10 +1,12 @@
 """Scores before anything is learned."""
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+
+from secateur.errors import SettingError, nearest
 
 ScoreStart = Literal["uniform", "constant", "weight"]
 
@@ -20,9 +22,18 @@ def initial_scores(
         kept_weight: the weight each edge contributes when kept, any shape.
         fan_in: inputs of one output, for the scale sqrt(3 / fan_in).
         generator: on the CPU.
+
+    Raises:
+        SettingError: for another start.
     """
+    if start not in get_args(ScoreStart):
+        raise SettingError(
+            f"There is no score start {start!r}", remedy=nearest(start, get_args(ScoreStart))
+        )
     scale = math.sqrt(3.0 / fan_in)
-    draw = torch.rand(kept_weight.shape, generator=generator).to(kept_weight.device)
+    draw = torch.rand(kept_weight.shape, generator=generator)
+    # One draw in 2^24 is 0, and a score of 0 has no gradient: such an edge could never learn.
+    draw = draw.clamp_min_(2.0**-25).to(kept_weight.device)
     if start == "uniform":
         return scale * draw
     if start == "constant":

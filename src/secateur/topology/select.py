@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from secateur.errors import SettingError
+from secateur.errors import DivergedError, SettingError
 
 
 def keep_count(keep_fraction: float, edges: int) -> int:
@@ -38,7 +38,7 @@ def kth_largest(values: Tensor, rank: int) -> Tensor:
     """
     flat = values.detach().reshape(-1)
     place = flat.numel() - rank
-    if flat.device.type == "cpu":
+    if flat.device.type == "cpu" and flat.dtype != torch.bfloat16:
         return torch.as_tensor(np.partition(flat.numpy(), place)[place])
     return torch.kthvalue(flat, place + 1).values
 
@@ -46,7 +46,7 @@ def kth_largest(values: Tensor, rank: int) -> Tensor:
 def top_k(scores: Tensor, count: int) -> Tensor:
     """Mask of the `count` edges with the largest |score|: exactly that many, also on ties.
 
-    Among equal scores at the threshold the edges that come first in memory are kept.
+    Among equal scores at the threshold the edges with the lowest index are kept.
 
     Args:
         scores: any shape.
@@ -54,17 +54,27 @@ def top_k(scores: Tensor, count: int) -> Tensor:
 
     Returns:
         Boolean mask of the same shape.
+
+    Raises:
+        DivergedError: for scores that are not numbers, where they leave no such mask.
     """
-    magnitude = scores.detach().abs()
+    # A model in channels-last has strided scores: masks are contiguous whatever the scores are.
+    magnitude = scores.detach().abs().reshape(-1)
     threshold = kth_largest(magnitude, count)
     mask = magnitude > threshold
     missing = count - int(mask.sum())
-    ties = (magnitude == threshold).view(-1).nonzero().squeeze(1)
-    mask.view(-1)[ties[:missing]] = True
-    return mask
+    ties = (magnitude == threshold).nonzero().squeeze(1)
+    if missing > ties.numel():
+        raise DivergedError(
+            "Scores are not a number, so no edge can be called better than another",
+            cause="the training has diverged",
+            remedy="Lower the learning rate of the scores",
+        )
+    mask[ties[:missing]] = True
+    return mask.view(scores.shape)
 
 
 def split_like(flat: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
     """Cuts one flat tensor into views with the shapes of `parts`."""
-    pieces = flat.split([part.numel() for part in parts])
+    pieces = torch.split(flat, [part.numel() for part in parts])
     return [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]

@@ -32,6 +32,7 @@ def straight_through(scores: Tensor, *, weight: Tensor, kept_weight: Tensor) -> 
         weight: the weights in use, any shape.
         kept_weight: the signed weight that each edge contributes when kept, shaped as `scores`.
     """
-    result = _StraightThrough.apply(scores, weight, kept_weight)
+    # torch leaves `apply` untyped.
+    result = _StraightThrough.apply(scores, weight, kept_weight)  # type: ignore[no-untyped-call,unused-ignore]
     assert isinstance(result, Tensor)
     return result

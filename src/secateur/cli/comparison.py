@@ -1,0 +1,90 @@
+"""The table a run ends with: one row for each arm or variant, figures over its chips."""
+
+from collections.abc import Callable
+
+from rich.table import Table
+
+from secateur.cli.printing import table
+from secateur.cli.quantities import NONE, count, percent, quantity, ratio
+from secateur.report import Record
+from secateur.report.reading import Result, Statistic
+
+Cell = Callable[[Result], str]
+
+
+def comparison(record: Record) -> Table:
+    """The arms of a record side by side."""
+    columns = _columns(record)
+    made = table(*columns, numbers=tuple(set(columns) - {"arm", "variant"}))
+    for result in record.results:
+        made.add_row(*(cell(result) for cell in columns.values()))
+    return made
+
+
+def legend(record: Record) -> str:
+    """What the figures are taken over."""
+    chips = max((len(result.trials) for result in record.results), default=0)
+    if chips < 2:
+        return "One chip, so no interval. Pulses and energy are those of the whole training."
+    return (
+        f"Means over {chips} chips, ± the 95 % interval of the mean; std is over chips. Pulses "
+        "and energy are those of one chip in the whole training."
+    )
+
+
+def _columns(record: Record) -> dict[str, Cell]:
+    results = record.results
+    columns: dict[str, Cell] = {"arm": lambda result: result.arm}
+    if any(result.variant for result in results):
+        columns["variant"] = lambda result: result.variant or NONE
+    columns |= _scores(record)
+    columns["n"] = lambda result: str(len(result.trials))
+    if any(result.has_chip for result in results):
+        columns |= {
+            "flips/edge": lambda result: ratio(_mean(result, "flips_per_edge")),
+            "most worn cell": lambda result: count(_mean(result, "most_worn_cell")),
+            "SET": lambda result: count(result.pulses("set")),
+            "RESET": lambda result: count(result.pulses("reset")),
+            "programming": lambda result: quantity(_mean(result, "programming_energy_J"), "J"),
+        }
+    return columns
+
+
+def _scores(record: Record) -> dict[str, Cell]:
+    """The splits that were measured; a record's plain `accuracy` is that of the reported one."""
+    trials = [trial for result in record.results for trial in result.trials]
+    columns: dict[str, Cell] = {}
+    if any(trial.validation for trial in trials):
+        columns |= {
+            "validation accuracy": _score("validation_accuracy"),
+            "validation std": _deviation("validation_accuracy"),
+        }
+    if any(trial.test for trial in trials):
+        columns |= {"test accuracy": _score("accuracy"), "test std": _deviation("accuracy")}
+    return columns
+
+
+def _score(key: str) -> Cell:
+    def cell(result: Result) -> str:
+        found = result.statistic(key)
+        return percent(found.mean, _half_width(found)) if found else NONE
+
+    return cell
+
+
+def _deviation(key: str) -> Cell:
+    def cell(result: Result) -> str:
+        found = result.statistic(key)
+        return percent(found.std) if found else NONE
+
+    return cell
+
+
+def _half_width(statistic: Statistic) -> float | None:
+    interval = statistic.interval
+    return (interval[1] - interval[0]) / 2 if interval else None
+
+
+def _mean(result: Result, key: str) -> float | None:
+    found = result.statistic(key)
+    return found.mean if found else None

@@ -1,0 +1,71 @@
+"""The `secateur` command and its subcommands."""
+
+import contextlib
+import io
+import sys
+from typing import Annotated
+
+import typer
+
+from secateur import __version__
+from secateur.cli.command import Command, Debug
+from secateur.cli.listing import arms, recipe, tasks, technologies
+from secateur.cli.report import report
+from secateur.cli.run import run
+
+app = typer.Typer(
+    name="secateur",
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"secateur {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def secateur(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and stop."
+        ),
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Prune random resistive memory into working neural networks.
+
+    A simulated chip is formed once: its cells get random conductances, which no software chooses.
+    Training then only decides which edges of the network to keep. `secateur run` does that, next
+    to what people do today (digital weights, weights programmed into the chip, ...), and ends with
+    a table and a report page that hold accuracy, wear and energy against each other.
+
+    Examples:
+
+        secateur run digits                     # every arm, embedded data
+        secateur run fashion-mnist --chips 3    # the paper's network, 3 chips
+        secateur technologies taox-40nm         # the physics and its sources
+        secateur report runs/pairs runs/cells   # two runs on one page
+
+    `secateur COMMAND --help` explains a command, with examples.
+    """
+
+
+for _command in (run, report, tasks, arms, technologies, recipe):
+    app.command(cls=Command)(_command)
+
+
+def run_command_line() -> None:
+    """The entry point of the `secateur` script."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a sign such as ± shall get a substitute, not an error.
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(OSError):
+                stream.reconfigure(errors="replace")
+    app(prog_name="secateur")

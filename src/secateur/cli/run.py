@@ -1,0 +1,202 @@
+"""`secateur run`."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from secateur.cli import refusals
+from secateur.cli.command import Debug, Json, command_line
+from secateur.cli.printing import show, show_json
+from secateur.cli.watching import display
+
+if TYPE_CHECKING:
+    from secateur.experiment.recipe import Recipe
+
+_WHAT, _SETTINGS, _WHERE = "What to run", "Settings", "Where and how"
+
+
+def run(
+    ctx: typer.Context,
+    task: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TASK", show_default=False,
+            help="See `secateur tasks`. Not needed with --recipe or --resume.",
+        ),
+    ] = None,
+    *,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ARM", rich_help_panel=_WHAT, show_default=False,
+            help="Run only this arm; may be given again. See `secateur arms`.",
+        ),
+    ] = None,
+    chips: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", rich_help_panel=_WHAT, show_default=False,
+            help="Chips per arm: each has its own random cells and seed.",
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="test|validation|both", rich_help_panel=_WHAT, show_default=False,
+            help="Choose settings on `validation`; report on `test`, which is read once, at the "
+            "end of a training that uses the validation part too.",
+        ),
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH=V1,V2,...", rich_help_panel=_WHAT, show_default=False,
+            help="Run every arm at each of these values of a setting; may be given again.",
+        ),
+    ] = None,
+    sweep_programming_error: Annotated[
+        bool,
+        typer.Option(
+            "--sweep-programming-error", rich_help_panel=_WHAT,
+            help="Vary the error that programming leaves (0 to 0.3) for the programmed and the "
+            "pruned arms: where do their accuracies cross?",
+        ),
+    ] = False,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", rich_help_panel=_SETTINGS, show_default=False, help="Epochs per trial."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", rich_help_panel=_SETTINGS, show_default=False,
+            help="Of all randomness, the chips' included.",
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="PATH=VALUE", rich_help_panel=_SETTINGS, show_default=False,
+            help="Any setting of `secateur recipe TASK`; may be given again.",
+        ),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", rich_help_panel=_SETTINGS, show_default=False,
+            help="Start from this TOML recipe instead of the task's own.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", rich_help_panel=_WHERE, show_default="runs/TASK-DATE-TIME",
+            help="The run directory, new or empty.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", rich_help_panel=_WHERE,
+            help="Go on with the run in --out, with its own recipe.",
+        ),
+    ] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", rich_help_panel=_WHERE, show_default=False,
+            help="Threads of each process. Part of the result's last bits, so it is recorded.",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", rich_help_panel=_WHERE, show_default=False,
+            help="Where the data set lies. Otherwise: $SECATEUR_DATA, Debian's package, the "
+            "user's cache, a download.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:  # fmt: skip
+    """Run a task's arms on simulated chips and compare them.
+
+    Every arm trains the same network on the same data, once for each chip. Progress goes to
+    stderr; at the end a table (accuracy with its 95 % interval over the chips, mask flips, wear,
+    pulses, programming energy) and the path of a report page go to stdout. The run directory holds
+    `recipe.toml` (complete, runs again with --recipe), `record.json`, `metrics.jsonl`, checkpoints
+    and `report.html`.
+
+    Examples:
+
+        secateur run digits
+        secateur run digits --arm digital --arm pruned --chips 5 --epochs 10
+        secateur run fashion-mnist --chips 3 --data /srv/data --out runs/fashion
+        secateur run --resume --out runs/fashion    # after a power cut
+        secateur run digits --set chip.forming=half --set search.keep_fraction=0.4
+        secateur run digits --split validation --vary search.dead_band=0,0.05,0.1
+        secateur run fashion-mnist --sweep-programming-error
+    """
+    from secateur.cli.settings import Asked, recipe_of
+
+    asked = Asked(
+        task=task,
+        recipe=recipe,
+        out=out,
+        resume=resume,
+        options=(
+            ("--arm", "run.arms", arm),
+            ("--chips", "run.chips", chips),
+            ("--split", "run.split", split),
+            ("--epochs", "training.epochs", epochs),
+            ("--seed", "run.seed", seed),
+            ("--threads", "run.threads", threads),
+        ),
+        assignments=set_ or (),
+        vary=vary or (),
+        sweep_programming_error=sweep_programming_error,
+    )
+    chosen = recipe_of(asked)
+    directory = out or _new_directory(chosen.task)
+    record = _carry_out(chosen, directory, data=data, resume=resume, command=command_line(ctx))
+    _print(record, directory, as_json=as_json)
+
+
+def _new_directory(task: str) -> Path:
+    return Path("runs") / f"{task}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _carry_out(
+    recipe: "Recipe", directory: Path, *, data: Path | None, resume: bool, command: str
+) -> dict[str, Any]:
+    from secateur.experiment.runner import run_experiment
+
+    try:
+        with display() as watch:
+            return run_experiment(
+                recipe, directory, data=data, resume=resume, command=command, watch=watch
+            )
+    except KeyboardInterrupt:
+        if not (directory / "recipe.toml").is_file():
+            raise
+        refusals.say(f"Interrupted. `secateur run --resume --out {directory}` goes on with it.")
+        raise typer.Exit(refusals.INTERRUPTED) from None
+
+
+def _print(record: dict[str, Any], directory: Path, *, as_json: bool) -> None:
+    from secateur.cli.comparison import comparison, legend
+    from secateur.report import Record, write_report
+
+    # Before anything is printed: a reader who leaves the pipe shall find the page all the same.
+    page = write_report([directory], directory / "report.html")
+    if as_json:
+        show_json(record)
+        print(f"Report: {page}", file=sys.stderr)
+        return
+    read = Record.model_validate(record)
+    show(comparison(read), legend(read), f"Report: {page}")

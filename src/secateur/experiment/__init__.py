@@ -1,0 +1,1 @@
+"""Recipe, arms, training loop, checkpoints, records, runs."""

@@ -1,0 +1,131 @@
+"""The record of a run: `record.json`, versioned, from the trials' results."""
+
+import math
+import platform
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from secateur.experiment.recipe import Recipe
+
+SCHEMA, VERSION = "secateur.record", 1
+_SUMMARISED = ("flips_per_edge", "most_worn_cell", "programming_energy_J")
+
+# Student's t at 97.5 % for 1 to 30 degrees of freedom.
+_T = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
+    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
+    2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
+
+
+def summarise(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, standard deviation and the 95 % interval of the mean (Student's t) of a sample.
+
+    With a single value the spread is unknown: `std` and `interval95` are None.
+    """
+    mean, n = statistics.fmean(values), len(values)
+    if n < 2:
+        return {"mean": mean, "std": None, "interval95": None, "n": n}
+    deviation = statistics.stdev(values)
+    t = _T[n - 2] if n - 2 < len(_T) else 1.96
+    half = t * deviation / math.sqrt(n)
+    return {"mean": mean, "std": deviation, "interval95": [mean - half, mean + half], "n": n}
+
+
+def combine(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Groups trial results by arm and variant, in order of appearance, each with its summary."""
+    groups: dict[tuple[str, str], dict[str, Any]] = {}
+    for result in results:
+        arm, variant = result["arm"], result["variant"]
+        group = groups.setdefault(
+            (arm, variant),
+            {
+                "arm": arm, "variant": variant,
+                "label": f"{arm}, {variant}" if variant else arm,
+                "overrides": result["overrides"], "trials": [],
+            },
+        )  # fmt: skip
+        _add_trial(group["trials"], result)
+    for group in groups.values():
+        group["summary"] = _summary(group["trials"])
+    return list(groups.values())
+
+
+def record_of(
+    results: Sequence[Mapping[str, Any]], recipe: Recipe, *, title: str,
+    classes: Sequence[str], command: str, created: str, wall_time: float, processes: int,
+) -> dict[str, Any]:  # fmt: skip
+    """The whole record as plain JSON values."""
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "task": recipe.task,
+        "title": title,
+        "classes": list(classes),
+        "metric": "accuracy",
+        "command": command,
+        "created": created,
+        "wall_time_s": round(wall_time, 3),
+        "versions": versions(),
+        "machine": machine(threads=recipe.run.threads, processes=processes),
+        "seed": recipe.run.seed,
+        "chips": recipe.run.chips,
+        "recipe": recipe.table(),
+        "results": combine(results),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed the figures."""
+    packages = {name: version(name) for name in ("secateur", "torch", "numpy")}
+    return {**packages, "python": ".".join(map(str, sys.version_info[:3]))}
+
+
+def machine(*, threads: int, processes: int) -> dict[str, Any]:
+    """The machine's processor and how much of it was used."""
+    import os
+
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads_per_process": threads,
+        "processes": processes,
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.partition(":")[2].strip() for line in file if "model name" in line]
+        return names[0]
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
+def _add_trial(trials: list[dict[str, Any]], result: Mapping[str, Any]) -> None:
+    """A trial's two parts, selection and report, are one entry; the reported part leads."""
+    entry = next((t for t in trials if t["chip"] == result["chip"]), None)
+    if entry is None:
+        entry = {"chip": result["chip"], "test": None, "validation": None}
+        trials.append(entry)
+    leads = result["part"] == "test" or entry["test"] is None
+    entry[result["part"]] = result["figures"]
+    if leads:
+        own = ("arm", "variant", "overrides", "part", "figures", "chip")
+        entry.update({key: value for key, value in result.items() if key not in own})
+
+
+def _summary(trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    parts: dict[str, list[float]] = {}
+    for trial in trials:
+        reported = trial["test"] or trial["validation"]
+        parts.setdefault("accuracy", []).append(reported["accuracy"])
+        if trial["validation"]:
+            parts.setdefault("validation_accuracy", []).append(trial["validation"]["accuracy"])
+        for name in _SUMMARISED:
+            if trial[name] is not None:
+                parts.setdefault(name, []).append(trial[name])
+    return {name: summarise(values) for name, values in parts.items()}

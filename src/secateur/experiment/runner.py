@@ -1,0 +1,247 @@
+"""A run: all its trials, in parallel processes, resumable at any moment."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from joblib import Parallel, delayed
+
+from secateur.errors import FileError, SecateurError, SettingError
+from secateur.experiment.arms import ARMS, technology_of
+from secateur.files import write_atomically
+from secateur.experiment.recipe import Recipe
+from secateur.experiment.record import record_of
+from secateur.experiment.trial import Trial, run_trial
+from secateur.tasks import task_named
+
+
+class Watch(Protocol):
+    """Told how a run gets on."""
+
+    def begin(self, total_epochs: int) -> None:
+        """The run starts; so many epochs over all its trials."""
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        """An epoch has ended: one line of `metrics.jsonl`."""
+
+    def trial(self, result: dict[str, Any]) -> None:
+        """A trial has ended."""
+
+    def end(self) -> None:
+        """The run has ended, well or not."""
+
+
+class Silent:
+    """A watch that says nothing."""
+
+    def begin(self, total_epochs: int) -> None:
+        """Nothing."""
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def trial(self, result: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+
+def trials_of(recipe: Recipe) -> list[Trial]:
+    """All trials of a recipe: arms x variants x chips x parts."""
+    parts = {"both": ("validation", "test")}.get(recipe.run.split, (recipe.run.split,))
+    names = dict.fromkeys(recipe.run.arms)
+    return [
+        Trial(arm, variant, overrides, chip, part)
+        for arm in sorted(names, key=list(ARMS).index)
+        for variant, overrides in _variants(recipe)
+        for chip in range(recipe.run.chips)
+        for part in parts
+    ]
+
+
+def run_experiment(
+    recipe: Recipe, out: Path, *, data: Path | None = None, resume: bool = False,
+    command: str = "", watch: Watch | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Runs every trial of a recipe and writes the run directory; returns the record.
+
+    Trials run in as many processes as the machine has cores for, at `run.threads` each. Killed
+    and resumed, a run's record is the same to the bit but for times.
+
+    Args:
+        recipe: what to run.
+        out: the run directory; must be new or empty unless resuming.
+        data: where data sets are looked for first.
+        resume: go on with what the directory holds.
+        command: for the record.
+        watch: told how it gets on.
+
+    Raises:
+        FileError: for a directory with other content.
+        SettingError: for a recipe that is not the directory's own.
+    """
+    begin, watch = time.perf_counter(), watch or Silent()
+    trials = trials_of(recipe)
+    task = task_named(recipe.task)
+    _check(recipe, trials)
+    task.load(data)
+    _prepare(recipe, out, resume=resume)
+    processes = max(1, min((os.cpu_count() or 1) // recipe.run.threads, len(trials)))
+    watch.begin(_total_epochs(recipe, trials))
+    try:
+        results = _run_all(trials, recipe, out, data, processes, watch)
+    finally:
+        watch.end()
+    record = record_of(
+        results, recipe, title=task.title, classes=task.classes, command=command,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        wall_time=time.perf_counter() - begin, processes=processes,
+    )  # fmt: skip
+    write_atomically(out / "record.json", json.dumps(record, indent=1).encode())
+    return record
+
+
+def _run_all(
+    trials: list[Trial], recipe: Recipe, out: Path, data: Path | None, processes: int, watch: Watch
+) -> list[dict[str, Any]]:
+    results: dict[int, dict[str, Any]] = {}
+    jobs = (
+        delayed(_isolated)(n, trial, recipe, out, data) for n, trial in enumerate(trials)
+    )
+    tail = _Tail(out / "metrics.jsonl", watch)
+    with Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1) as pool:
+        with tail:
+            for number, result in pool(jobs):
+                if isinstance(result, SecateurError):
+                    raise result
+                results[number] = result
+                watch.trial(result)
+    return [results[number] for number in range(len(trials))]
+
+
+def _isolated(
+    number: int, trial: Trial, recipe: Recipe, out: Path, data: Path | None
+) -> tuple[int, dict[str, Any] | SecateurError]:
+    """One trial in a worker process; its refusals come back as values, message intact."""
+    metrics = os.open(out / "metrics.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def report(line: dict[str, Any]) -> None:
+        # One write of one short line: appends of several processes do not mix.
+        os.write(metrics, (json.dumps(line) + "\n").encode())
+
+    try:
+        return number, run_trial(trial, recipe, out / "trials" / trial.name, data=data,
+                                 report=report)  # fmt: skip
+    except SecateurError as error:
+        return number, error
+    finally:
+        os.close(metrics)
+
+
+class _Tail:
+    """Follows `metrics.jsonl` while workers append to it, on a thread of its own."""
+
+    def __init__(self, path: Path, watch: Watch) -> None:
+        import threading
+
+        self.path, self.watch = path, watch
+        self.offset = path.stat().st_size if path.exists() else 0
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.thread.join()
+
+    def _follow(self) -> None:
+        while not self.done.wait(0.2):
+            self._look()
+        self._look()
+
+    def _look(self) -> None:
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self.offset += len(line)
+                self.watch.epoch(json.loads(line))
+
+
+def _variants(recipe: Recipe) -> Iterator[tuple[str, dict[str, Any]]]:
+    if not recipe.run.vary:
+        yield "", {}
+    for path, values in recipe.run.vary.items():
+        for value in values:
+            yield f"{path}={value}", {path: value}
+
+
+def _check(recipe: Recipe, trials: list[Trial]) -> None:
+    """Every trial's settings are valid before the first one starts."""
+    for trial in {(t.arm, t.variant): t for t in trials}.values():
+        own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
+        technology_of(own.chip)
+        task_named(own.task).build(own.network)
+
+
+def _total_epochs(recipe: Recipe, trials: list[Trial]) -> int:
+    total = 0
+    for trial in trials:
+        arm = ARMS[trial.arm]
+        own = recipe.with_settings(trial.overrides).for_arm(trial.arm)
+        total += own.training.epochs if arm.trains else 1
+    return total
+
+
+def _prepare(recipe: Recipe, out: Path, *, resume: bool) -> None:
+    path = out / "recipe.toml"
+    if not resume:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise FileError(
+                "The output directory is not empty", where=str(out),
+                cause="it holds an earlier run",
+                remedy="Go on with that run by --resume, or give another --out",
+            )  # fmt: skip
+        write_atomically(path, recipe.toml().encode())
+        return
+    if not path.exists():
+        raise FileError(
+            "There is no run to resume", where=str(out), remedy="Start one without --resume"
+        )
+    _check_same(Recipe.read(path), recipe, out)
+
+
+def _check_same(begun: Recipe, asked: Recipe, out: Path) -> None:
+    if begun.run.threads != asked.run.threads:
+        raise SettingError(
+            f"The run was begun with {begun.run.threads} thread(s) and would go on with "
+            f"{asked.run.threads}", where=str(out),
+            cause="sums in another order differ in their last bits",
+            remedy=f"Resume with --threads {begun.run.threads}",
+        )  # fmt: skip
+    for path, (old, new) in _differences(begun.table(), asked.table()):
+        raise SettingError(
+            f"{path} is {old!r} in the run and {new!r} now", where=str(out),
+            remedy="Resume without changing settings, or start a new run with another --out",
+        )  # fmt: skip
+
+
+def _differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], at: str = ""
+) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    for key in sorted({*old, *new}):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            yield from _differences(a, b, f"{at}{key}.")
+        elif a != b:
+            yield f"{at}{key}", (a, b)

@@ -1,0 +1,220 @@
+"""One trial: one arm on one chip, from data to figures. A pure function of its settings."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from secateur.errors import FileError
+from secateur.experiment.arms import Arm, arm_named, circuit_from
+from secateur.experiment.checkpoint import restore_checkpoint, save_checkpoint
+from secateur.experiment.evaluate import chip_of, evaluate
+from secateur.files import write_atomically
+from secateur.experiment.maps import save_maps
+from secateur.experiment.recipe import Recipe
+from secateur.experiment.training import Trainer, keep_freed_memory
+from secateur.keyed import key_of
+from secateur.network import ProgrammedWeight, PrunedWeight, pruned_weights
+from secateur.tasks import Data, Split, Task, task_named
+
+Part = Literal["test", "validation"]
+_EVALUATION_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is run once.
+
+    Args:
+        arm: its name.
+        variant: `path=value` of a varied setting, or "".
+        overrides: the varied settings.
+        chip: number of the chip, from 0.
+        part: "validation" trains without the validation part and measures on it; "test" trains
+            on both and reads the test set.
+    """
+
+    arm: str
+    variant: str
+    overrides: dict[str, Any]
+    chip: int
+    part: Part
+
+    @property
+    def name(self) -> str:
+        """Its folder's name."""
+        variant = "".join(c if c.isalnum() or c in "=.-" else "_" for c in self.variant)
+        middle = f"-{variant}" if variant else ""
+        ending = "-validation" if self.part == "validation" else ""
+        return f"{self.arm}{middle}-chip{self.chip}{ending}"
+
+
+def run_trial(
+    trial: Trial, recipe: Recipe, folder: Path, *, data: Path | None,
+    report: Callable[[dict[str, Any]], None],
+) -> dict[str, Any]:  # fmt: skip
+    """Trains and measures one trial, from its newest checkpoint where there is one.
+
+    The result is written to `result.json` last of all: a folder with that file is finished.
+
+    Args:
+        trial: what to run.
+        recipe: of the whole run.
+        folder: of this trial.
+        data: where the task looks for its data first.
+        report: told one line of figures after every epoch.
+    """
+    finished = _finished(folder)
+    if finished is not None:
+        return finished
+    torch.set_num_threads(recipe.run.threads)
+    keep_freed_memory()
+    begin = time.perf_counter()
+    task, arm = task_named(recipe.task), arm_named(trial.arm)
+    own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
+    seed = key_of(recipe.run.seed, "chip", trial.chip) % 2**31
+    loaded = task.load(data)
+    training, measured = _parts(loaded, trial.part)
+    trainer = _trainer(arm, task, own, training, seed)
+    notes = restore_checkpoint(folder, trainer)
+
+    def after_epoch(line: dict[str, Any]) -> None:
+        save_checkpoint(folder, trainer)
+        where = {"arm": trial.arm, "variant": trial.variant, "chip": trial.chip}
+        report({**where, "split": trial.part, "epochs": trainer.epochs, **line})
+
+    trainer.run(after_epoch)
+    model = trainer.model
+    if arm.finish(model, own, seed=seed):
+        renew_norms(model, training, batch_size=own.training.batch_size)
+    result = _result(trial, own, model, trainer, measured, seed, notes)
+    if trial.chip == 0 and trial.part == "test" and chip_of(model) is not None:
+        save_maps(folder / "maps.npz", model)
+        result["maps"] = f"trials/{folder.name}/maps.npz"
+    result["wall_time_s"] = round(time.perf_counter() - begin, 3)
+    write_atomically(folder / "result.json", json.dumps(result, indent=1).encode())
+    return result
+
+
+def batches(split: Split, size: int = _EVALUATION_BATCH) -> Iterator[tuple[Tensor, Tensor]]:
+    """A split in order, in batches."""
+    yield from zip(split.inputs.split(size), split.targets.split(size), strict=True)
+
+
+@torch.no_grad()
+def renew_norms(model: nn.Module, split: Split, *, batch_size: int) -> None:
+    """Takes the norms' running statistics anew from one pass over data; nothing else changes.
+
+    The pass runs with the norms' cumulative average, so that every batch counts alike.
+    """
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    for inputs, _ in batches(split, batch_size):
+        if len(inputs) == batch_size:
+            model(inputs)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
+
+
+def _finished(folder: Path) -> dict[str, Any] | None:
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileError(
+            f"A trial's result cannot be read: {error}", where=str(path),
+            remedy="Delete the trial's folder and resume; the trial is then run again",
+        ) from error  # fmt: skip
+    return dict(result)
+
+
+def _parts(data: Data, part: Part) -> tuple[Split, Split]:
+    if part == "validation":
+        return data.training, data.validation
+    return data.training_and_validation, data.test
+
+
+def _trainer(arm: Arm, task: Task, recipe: Recipe, training: Split, seed: int) -> Trainer:
+    torch.manual_seed(key_of(seed, "torch"))
+    steps = max(len(training) // recipe.training.batch_size, 1)
+    network = task.build(recipe.network)
+    model = arm.attach(network, recipe, task=task, steps=steps, seed=seed)
+    return Trainer(model, training, recipe.training, seed=key_of(seed, "order"))
+
+
+def _result(
+    trial: Trial, recipe: Recipe, model: nn.Module, trainer: Trainer, measured: Split, seed: int,
+    notes: list[str],
+) -> dict[str, Any]:  # fmt: skip
+    figures = evaluate(model, batches(measured))
+    weights = pruned_weights(model)
+    chip = chip_of(model)
+    edges = sum(weight.edges for weight in weights.values())
+    flips = sum(weight.flips for weight in weights.values())
+    return {
+        **asdict(trial),
+        "seed": seed,
+        "figures": {"accuracy": figures.accuracy, "loss": figures.loss},
+        "confusion": figures.confusion,
+        "history": trainer.progress.history,
+        "pulses": figures.pulses,
+        "edges": edges or None,
+        "flips_per_edge": flips / edges if edges else None,
+        "most_worn_cell": chip.ledger.most_worn if chip else None,
+        "keep_fraction": {name: _kept(weight) for name, weight in weights.items()},
+        "placement": chip and {
+            "macros": chip.placement.macros,
+            "utilisation": chip.placement.utilisation,
+            "text": str(chip.placement),
+        },
+        "programming_energy_J": figures.programming_energy,
+        "physics": _physics(recipe, model),
+        "notes": notes,
+        "maps": None,
+    }  # fmt: skip
+
+
+def _kept(weight: PrunedWeight) -> float:
+    return int(weight.mask.sum()) / weight.edges
+
+
+def _physics(recipe: Recipe, model: nn.Module) -> dict[str, Any]:
+    chip = chip_of(model)
+    quantised = any(hasattr(module, "full_scale") for module in model.modules())
+    physics: dict[str, Any] = {
+        "input_bits": recipe.converters.input_bits if quantised else "float32"
+    }
+    if chip is None:
+        return {**physics, "weights": "digital, float32"}
+    law = chip.technology
+    written = any(isinstance(module, ProgrammedWeight) for module in model.modules())
+    return {
+        **physics,
+        "technology": law.name,
+        "forming": "full" if written else _forming_words(recipe),
+        "circuit": circuit_from(recipe.chip).label,
+        "read_noise": law.read_noise,
+        "cycle_spread_high": law.high_cycle_spread,
+        "cycle_spread_low": law.low_cycle_spread,
+        "stuck_fraction": law.stuck_low_fraction + law.stuck_high_fraction,
+        **({"programming_error": law.programming_error} if written else {}),
+        **({} if written else {"grain": recipe.search.grain}),
+    }
+
+
+def _forming_words(recipe: Recipe) -> str:
+    voltage = recipe.chip.forming_voltage
+    return recipe.chip.forming if voltage is None else f"{voltage} V"

@@ -1,0 +1,29 @@
+"""Files that are either whole or not there."""
+
+import os
+from pathlib import Path
+
+from secateur.errors import FileError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file beside its place, then moves it there: a kill leaves the old one or the new.
+
+    Raises:
+        FileError: where it cannot be written, for instance on a full disk.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise FileError(
+            f"The file could not be written: {error.strerror or error}", where=str(path),
+            cause="a full disk or a folder without write permission",
+            remedy="Free some space or choose another --out; what was there before is unharmed",
+        ) from error  # fmt: skip

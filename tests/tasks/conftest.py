@@ -1,0 +1,99 @@
+"""The Leaves and their owner, and the place where the real Fashion-MNIST may be.
+
+No test here may find this machine's own data sets or reach the network: every place where `locate`
+looks is set to a temporary one.
+"""
+
+import gzip
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from leaves import CONTENTS, Owner
+
+from secateur.tasks.fashion_mnist_data import FASHION_MNIST
+from secateur.tasks.published import PublishedFile, PublishedSet
+
+
+@pytest.fixture
+def owner(monkeypatch: pytest.MonkeyPatch) -> Iterator[Owner]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = self.path.rsplit("/", 1)[1]
+            served.asked.append(name)
+            status, length, body = served.answers.get(name, (404, 0, b""))
+            self.send_response(status)
+            if length is not None:
+                self.send_header("Content-Length", str(length))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    served = Owner(f"http://127.0.0.1:{server.server_port}/data/")
+    for name, contents in CONTENTS.items():
+        served.publish(name, gzip.compress(contents))
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield served
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def make_set(tmp_path: Path) -> Callable[..., PublishedSet]:
+    """A data set of two small files, known to Debian under `tmp_path/debian`."""
+
+    def make(*addresses: str) -> PublishedSet:
+        return PublishedSet(
+            name="leaves",
+            title="The Leaves",
+            folder="leaves",
+            files=tuple(
+                PublishedFile(name, len(contents), hashlib.sha256(contents).hexdigest())
+                for name, contents in CONTENTS.items()
+            ),
+            owner="a gardener",
+            licence="MIT",
+            addresses=addresses,
+            debian_package="dataset-leaves",
+            debian_folder=tmp_path / "debian",
+        )
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's cache of The Leaves, empty; nothing announced."""
+    monkeypatch.delenv("SECATEUR_DATA", raising=False)
+    monkeypatch.delenv("SECATEUR_OFFLINE", raising=False)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name, **_: tmp_path / "cache" / name)
+    return tmp_path / "cache" / "secateur" / "leaves"
+
+
+def _real_fashion_mnist() -> Path | None:
+    beside = Path(__file__).resolve().parents[3] / "shared" / "data"
+    announced = os.environ.get("SECATEUR_DATA")
+    places = [Path(announced)] if announced else []
+    folders = [place / FASHION_MNIST.folder for place in [*places, beside]]
+    folders += [*places, *([FASHION_MNIST.debian_folder] if FASHION_MNIST.debian_folder else [])]
+    return next((folder for folder in folders if not FASHION_MNIST.missing_from(folder)), None)
+
+
+REAL_FASHION_MNIST = _real_fashion_mnist()
+
+
+@pytest.fixture(scope="session")
+def real_fashion_mnist() -> Path:
+    if REAL_FASHION_MNIST is None:
+        pytest.skip("needs Fashion-MNIST: set SECATEUR_DATA to a folder with fashion-mnist/")
+    return REAL_FASHION_MNIST
