@@ -21,7 +21,7 @@ ACCURACY = {
     "pruned": 0.879,
     "pruned-cells": 0.888,
 }
-CHIPPED = ("programmed", "programmed-aware", "random", "random-mask", "readout")
+DIGITAL = ("digital", "digital-quantised")
 SEARCHED = ("pruned-ideal", "pruned", "pruned-cells")
 UNTRAINED = ("random", "random-mask")
 LAYERS = {"conv1": (64, 9), "conv2": (16, 576), "fc1": (128, 400), "fc2": (10, 128)}
@@ -49,19 +49,20 @@ RECIPE: JsonDict = {
         "dead_band": 0.05,
         "per_layer": True,
     },
+    "arms": {"pruned-cells": {"search": {"dead_band": 0.05}}},
 }
 
 
 def has_chip(arm: str) -> bool:
     """Whether the arm runs on a chip."""
-    return arm in CHIPPED or (arm in SEARCHED and arm != "pruned-ideal")
+    return arm not in DIGITAL
 
 
 def history(rng: np.random.Generator, arm: str, accuracy: float, epochs: int) -> list[JsonDict]:
     """A training history that ends near `accuracy`."""
+    rows: list[JsonDict] = []
     if arm in UNTRAINED:
-        return []
-    rows = []
+        epochs = 1
     for epoch in range(1, epochs + 1):
         left = np.exp(-epoch / (0.22 * epochs)) + 0.01 * rng.random()
         row: JsonDict = {
@@ -94,7 +95,10 @@ def confusion(rng: np.random.Generator, accuracy: float, classes: int) -> list[l
 def physics(arm: str, overrides: Mapping[str, Any]) -> JsonDict:
     """What was on for the arm."""
     if not has_chip(arm):
-        return {}
+        bits: JsonDict = {"input_bits": 4 if arm == "digital-quantised" else "float32"}
+        return bits | {"weights": "digital, float32"}
+    if arm == "pruned-ideal":
+        return {"technology": "ideal", "forming": "full", "read_noise": 0.0, "grain": "pair"}
     forming = str(overrides.get("chip.forming", RECIPE["chip"]["forming"]))
     facts = {
         "technology": "taox-40nm",
@@ -124,14 +128,14 @@ def trial(
 ) -> JsonDict:
     """One chip of one arm."""
     reached = float(np.clip(accuracy + 0.002 * rng.standard_normal(), 0, 1))
-    chipped = has_chip(arm)
-    searched = arm in SEARCHED
+    chipped, searched, written = has_chip(arm), arm in SEARCHED, arm.startswith("programmed")
+    untouched = chipped and not searched and not written
     pulses: JsonDict = {}
     if chipped:
         pulses = {"form": 131072 + int(100 * rng.random()), "set": 0, "reset": 0}
-    if chipped and searched:
+    if searched:
         pulses |= {"set": int(0.5 * flips * EDGES), "reset": int(0.52 * flips * EDGES)}
-    if arm.startswith("programmed"):
+    if written:
         pulses |= {"set": int(5.2 * EDGES), "reset": int(4.1 * EDGES)}
     return {
         "chip": chip,
@@ -141,10 +145,12 @@ def trial(
         "confusion": confusion(rng, reached, classes),
         "history": history(rng, arm, reached, epochs),
         "pulses": pulses,
-        "edges": EDGES if chipped or searched else None,
-        "flips_per_edge": flips + 0.02 * rng.random() if searched else None,
+        "edges": EDGES if chipped and not written else None,
+        "flips_per_edge": flips + 0.02 * rng.random() if searched else 0.0 if untouched else None,
         "most_worn_cell": int(6 + 4 * flips + 3 * rng.random()) if chipped else None,
-        "keep_fraction": dict.fromkeys(LAYERS, 0.5) if searched or arm == "random-mask" else {},
+        "keep_fraction": dict.fromkeys(LAYERS, 0.5 if searched or arm == "random-mask" else 1.0)
+        if chipped and not written
+        else {},
         "placement": {
             "macros": 1,
             "utilisation": 0.475,
@@ -154,6 +160,7 @@ def trial(
         else None,
         "programming_energy_J": 2e-6 * (1 + flips) if chipped else None,
         "physics": physics(arm, overrides),
+        "notes": [],
         "wall_time_s": 61.0 + 10 * rng.random(),
         "maps": None,
     }
@@ -236,6 +243,23 @@ def dead_band_sweep(rng: np.random.Generator, chips: int) -> list[JsonDict]:
         for arm, start in (("pruned", 15.6), ("pruned-cells", 11.8))
         for band in (0.0, 0.02, 0.1, 0.2)
     ]
+
+
+def varied_only(rng: np.random.Generator, chips: int) -> list[JsonDict]:
+    """As `run.vary` makes them: every arm at every value, none without; most feel nothing."""
+    results = []
+    for arm, slope in (("digital-quantised", 0.0), ("programmed", 0.6), ("pruned", 0.0)):
+        level = result(rng, arm, chips=chips)
+        for error in (0.0, 0.05, 0.1):
+            setting = {"chip.programming_error": error}
+            aim = ACCURACY["pruned"] + 0.03 - slope * error
+            one = result(rng, arm, chips=chips, accuracy=aim, overrides=setting)
+            results.append(one if slope else one | {"trials": level["trials"]} | _summary_of(level))
+    return results
+
+
+def _summary_of(one: JsonDict) -> JsonDict:
+    return {"summary": one["summary"]}
 
 
 def forming_variants(rng: np.random.Generator, chips: int) -> list[JsonDict]:
@@ -337,6 +361,13 @@ def full_run(directory: Path, *, chips: int = 3, seed: int = 0) -> Path:
     labels = ["pruned", "pruned-cells", "programmed", "random"]
     labels += [f"pruned, chip.forming={forming}" for forming in ("full", "ramp")]
     return write_run(directory, record(results, chips=chips), labels)
+
+
+def small_run(directory: Path) -> Path:
+    """Three arms on two chips, with the maps of one."""
+    rng = np.random.default_rng(2)
+    results = [result(rng, arm, chips=2) for arm in ("programmed", "random", "pruned")]
+    return write_run(directory, record(results, chips=2), ["pruned"])
 
 
 def digital_run(directory: Path) -> Path:

@@ -33,15 +33,13 @@ def refuse_repeated(cells: Tensor, *, total: int) -> None:
     if bool((cells[1:] > cells[:-1]).all()):
         return
     # A sort is the cheaper of the two where a command names a small part of a large chip.
-    if 64 * cells.numel() < total:
-        ordered = cells.sort().values
-        repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-    else:
-        owner = torch.empty(total, dtype=torch.int64, device=cells.device)
-        places = torch.arange(cells.numel(), device=cells.device)
-        # Of the places that write to one address only one remains: the others own nothing.
-        owner[cells] = places
-        repeated = cells[owner[cells] != places]
+    if 64 * cells.numel() >= total:
+        marks = torch.zeros(total, dtype=torch.bool, device=cells.device)
+        marks[cells] = True
+        if int(marks.sum()) == cells.numel():
+            return
+    ordered = cells.sort().values
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
     if repeated.numel():
         raise ChipError(
             f"Cell {int(repeated[0])} is named twice in one command",

@@ -51,6 +51,9 @@ class Chip(ABC):
     LOW: ClassVar[int] = 1
     HIGH: ClassVar[int] = 2
 
+    # Whether `state` has something to give.
+    saves: ClassVar[bool] = False
+
     @abstractmethod
     def place(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:
         """Gives a weight its cells and forms them.

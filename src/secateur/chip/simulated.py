@@ -41,6 +41,8 @@ class SimulatedChip(Chip):
         SettingError, FileError: for a technology that cannot be had.
     """
 
+    saves = True
+
     def __init__(
         self,
         technology: str | Technology = "taox-40nm",

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from secateur.keyed import normal
@@ -76,7 +77,17 @@ class ReadPerProduct(Circuit):
     ) -> Tensor:  # fmt: skip
         """The product plus the noise of its columns; no gradient flows through the noise."""
         outputs = linear(inputs, weight)
-        variance = linear(inputs.detach().square(), (deviation * gain).square())
-        noise = normal(outputs.shape, key=key, device=outputs.device)
-        # A sum of squares may come out a rounding error below zero.
-        return outputs + variance.clamp_min_(0.0).sqrt_().mul_(noise)
+        noise: Tensor = _column_noise(linear, inputs, deviation * gain, key)
+        return outputs + noise.to(outputs.dtype)
+
+
+# torch.compile cannot trace a generator, and would compile anew for every key.
+@torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
+@torch.no_grad()
+def _column_noise(linear: LinearMap, inputs: Tensor, deviation: Tensor, key: int) -> Tensor:
+    # In half precision, which autocast may ask for, the squares would vanish.
+    with torch.autocast(inputs.device.type, enabled=False):
+        variance = linear(inputs.to(deviation.dtype).square(), deviation.square())
+    noise = normal(variance.shape, key=key, device=variance.device)
+    # A sum of squares may come out a rounding error below zero.
+    return variance.clamp_min_(0.0).sqrt_().mul_(noise)

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from secateur.errors import SettingError
 
-_SMALLEST_STEP = 1e-30
-
 
 class _Quantise(torch.autograd.Function):
     """Round and clip; the gradient passes inside the range and stops outside it."""
@@ -82,7 +80,7 @@ class InputConverter(nn.Module):
         signed = bool(self.signed)
         highest = 2 ** (self.bits - 1) - 1 if signed else 2**self.bits - 1
         # Before the first input that is not zero the range is zero, and so is every output.
-        step = (self.full_scale / highest).clamp_min(_SMALLEST_STEP)
+        step = (self.full_scale / highest).clamp_min(torch.finfo(self.full_scale.dtype).tiny)
         return quantise(inputs, step=step, bits=self.bits, signed=signed)
 
     @torch.no_grad()
@@ -95,9 +93,10 @@ class InputConverter(nn.Module):
         peak = torch.minimum(scale, torch.maximum(highest, -lowest))
         if float(self.full_scale) == 0.0:
             self.full_scale.copy_(peak)
-        # Inputs that are all zero, as a recurrent layer's first state, tell nothing of the range.
         elif float(peak) > 0.0:
+            # All zeros, as a recurrent layer's first state, tell nothing of the range.
             self.full_scale.lerp_(peak.to(self.full_scale.dtype), self.momentum)
 
     def extra_repr(self) -> str:
+        """What `print(model)` says of it."""
         return f"bits={self.bits}"

@@ -30,12 +30,13 @@ class Command(TyperCommand):
         except typer.Exit:
             raise
         except BrokenPipeError:
-            refusals.leave_pipe()
+            refusals.settle_streams()
             raise typer.Exit(refusals.FAILURE) from None
         except (Exception, KeyboardInterrupt) as error:
             if ctx.meta.get(_DEBUG):
                 traceback.print_exc()
             message, code = refusals.refusal(error)
+            refusals.settle_streams()
             refusals.say(message)
             raise typer.Exit(code) from None
         return result

@@ -32,14 +32,16 @@ def say(message: str) -> None:
     Console(stderr=True, highlight=False).print(text, soft_wrap=True)
 
 
-def leave_pipe() -> None:
-    """Lets the interpreter flush its streams into nothing: their reader has gone."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
+def settle_streams() -> None:
+    """Flushes the standard streams; one that cannot be written to is turned into nothing.
+
+    Without it the interpreter would try again at its exit, fail, and print a traceback.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            os.dup2(nothing, stream.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _of_system(error: OSError) -> SecateurError:

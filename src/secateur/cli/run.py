@@ -1,5 +1,6 @@
 """`secateur run`."""
 
+import shlex
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -184,7 +185,8 @@ def _carry_out(
     except KeyboardInterrupt:
         if not (directory / "recipe.toml").is_file():
             raise
-        refusals.say(f"Interrupted. `secateur run --resume --out {directory}` goes on with it.")
+        again = shlex.join(["secateur", "run", "--resume", "--out", str(directory)])
+        refusals.say(f"Interrupted. `{again}` goes on with it.")
         raise typer.Exit(refusals.INTERRUPTED) from None
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,6 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from secateur.cli.quantities import count, percent
 
@@ -71,36 +73,39 @@ class Epochs:
 
 
 class Bar:
-    """A progress bar over the epochs of all trials, the latest metrics beside it."""
+    """A progress bar over the epochs of all trials, the latest metrics beneath it."""
 
     def __init__(self, console: Console) -> None:
-        self._epochs = Epochs()
+        self._epochs, self._latest = Epochs(), Text(no_wrap=True, overflow="ellipsis")
         self._progress = Progress(
-            BarColumn(), MofNCompleteColumn(), TextColumn("epochs"), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}"),
+            BarColumn(), MofNCompleteColumn(), TextColumn("epochs,"), TimeElapsedColumn(),
+            TextColumn("gone,"), TimeRemainingColumn(), TextColumn("left"),
             console=console,
         )  # fmt: skip
         self._task = self._progress.add_task("", total=None)
+        shown = Group(self._progress, self._latest)
+        self._live = Live(shown, console=console, refresh_per_second=4)
 
     def begin(self, total_epochs: int) -> None:
         """Draws the bar."""
         self._progress.update(self._task, total=total_epochs)
-        self._progress.start()
+        self._live.start()
 
     def epoch(self, line: Line) -> None:
         """Moves the bar on."""
         self._epochs.note(line)
-        self._progress.update(self._task, completed=self._epochs.done, description=metrics(line))
+        self._progress.update(self._task, completed=self._epochs.done)
+        self._latest.plain = metrics(line)
 
     def trial(self, result: Line) -> None:
         """Leaves a line above the bar."""
         self._epochs.note_trial(result)
         self._progress.update(self._task, completed=self._epochs.done)
-        self._progress.console.print(outcome(result), markup=False, highlight=False)
+        self._live.console.print(outcome(result), markup=False, highlight=False)
 
     def end(self) -> None:
         """Leaves the bar as it stands."""
-        self._progress.stop()
+        self._live.stop()
 
 
 class Lines:
@@ -113,7 +118,7 @@ class Lines:
     def begin(self, total_epochs: int) -> None:
         """Says how much there is to do."""
         self._total = total_epochs
-        self._say(f"{total_epochs} epochs in all")
+        self._say(f"{total_epochs} {'epoch' if total_epochs == 1 else 'epochs'} in all")
 
     def epoch(self, line: Line) -> None:
         """Says how it stands, if nothing was said for a while."""

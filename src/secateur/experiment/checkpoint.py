@@ -18,7 +18,7 @@ def save_checkpoint(folder: Path, trainer: Trainer) -> None:
     """Writes the state after the last whole epoch, atomically; keeps the two newest files."""
     tensors, metadata = pack(trainer.model)
     state = {f"model/{name}": tensor for name, tensor in tensors.items()}
-    settings: dict[str, Any] = {"history": trainer.progress.history, "model": metadata}
+    settings: dict[str, Any] = {"history": trainer.progress.history, "model": dict(metadata)}
     state["rng"] = torch.get_rng_state()
     if trainer.optimizer is not None:
         for index, values in trainer.optimizer.state_dict()["state"].items():

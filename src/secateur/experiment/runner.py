@@ -15,7 +15,7 @@ from secateur.experiment.arms import ARMS, technology_of
 from secateur.files import write_atomically
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.record import record_of
-from secateur.experiment.trial import Trial, run_trial
+from secateur.experiment.trial import Part, Trial, run_trial
 from secateur.tasks import task_named
 
 
@@ -53,7 +53,8 @@ class Silent:
 
 def trials_of(recipe: Recipe) -> list[Trial]:
     """All trials of a recipe: arms x variants x chips x parts."""
-    parts = {"both": ("validation", "test")}.get(recipe.run.split, (recipe.run.split,))
+    split = recipe.run.split
+    parts: tuple[Part, ...] = ("validation", "test") if split == "both" else (split,)
     names = dict.fromkeys(recipe.run.arms)
     return [
         Trial(arm, variant, overrides, chip, part)

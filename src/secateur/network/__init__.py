@@ -1,8 +1,10 @@
 """A MODEL ON A CHIP: one product that joins scores, masks, placement and circuit."""
 
 from secateur.network.attach import detach_, program_, prune_, pruned_weights, quantise_
+from secateur.network.saving import load_, pack, save, unpack_
 from secateur.network.search import Search
-from secateur.network.swap import PRUNABLE, Where
+from secateur.network.survey import PRUNABLE, Where
+from secateur.network.tensor_file import read_tensors, write_tensors
 from secateur.network.weight import ChipWeight, Grain, ProgrammedWeight, PrunedWeight
 
 __all__ = [
@@ -14,8 +16,14 @@ __all__ = [
     "Search",
     "Where",
     "detach_",
+    "load_",
+    "pack",
     "program_",
     "prune_",
     "pruned_weights",
     "quantise_",
+    "read_tensors",
+    "save",
+    "unpack_",
+    "write_tensors",
 ]

@@ -1,7 +1,8 @@
 """Putting a model on a chip, and taking it off again."""
 
-from collections.abc import Mapping
-from fnmatch import fnmatchcase
+import copy
+from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from torch import nn
@@ -12,18 +13,17 @@ from secateur.errors import ModelError, SettingError, nearest
 from secateur.keyed import generator, key_of
 from secateur.network.reading import DigitalWeight, WeightSource
 from secateur.network.search import Search
+from secateur.network.shares import KeepFraction, shares_of
+from secateur.network.survey import PlainWeight, Where, survey
 from secateur.network.swap import (
-    CHIP_MODULES,
     MakeConverter,
-    PlainWeight,
-    Where,
-    replace_digital_,
+    digital_weights,
+    replace_sources_,
     swap_,
+    swap_back_,
 )
 from secateur.network.weight import Grain, ProgrammedWeight, PrunedWeight, cells_of, weight_of_cells
-from secateur.topology import Annealed, Rule, ScoreStart, TopK, initial_scores, keep_count
-
-KeepFraction = float | Mapping[str, float]
+from secateur.topology import Annealed, Rule, ScoreStart, TopK, initial_scores
 
 
 def prune_(
@@ -71,32 +71,28 @@ def prune_(
         The model.
 
     Raises:
-        ModelError: for layers that cannot be pruned; the model is unchanged then.
-        SettingError: for shares outside (0, 1] and names that match nothing.
+        ModelError: for layers that cannot be pruned.
+        SettingError: for shares outside (0, 1], names that match nothing and unknown words.
         ChipError: where the chip has no room.
+            After any of these, model and chip are as they were.
     """
-    search = Search(
-        chip, rule=rule or TopK(), schedule=schedule or Annealed(), interval=interval
-    )
-    level = circuit or ReadPerStep()
-    used: set[str] = set()
-
-    def make(plain: PlainWeight) -> WeightSource:
-        share = _share(keep_fraction, plain.name, used)
-        keep_count(share, plain.value.numel())
-        weight = _pruned(
-            plain, chip, search, share, grain=grain, start=score_start, circuit=level, seed=seed
-        )
-        return weight
-
-    _check_shares(keep_fraction)
-    swap_(model, where=where, make_weight=make, make_converter=_converters(input_bits, headroom))
-    if isinstance(keep_fraction, Mapping) and (idle := set(keep_fraction) - used):
-        names = [weight.region.name for weight in search.weights]
-        raise SettingError(
-            f"keep_fraction names {sorted(idle)[0]!r}, which matches no weight",
-            remedy=nearest(sorted(idle)[0], names),
-        )
+    level, make_converter = circuit or ReadPerStep(), _converters(input_bits, headroom)
+    search = Search(chip, rule=rule or TopK(), schedule=schedule or Annealed(), interval=interval)
+    _check_word("grain", grain, get_args(Grain))
+    _check_word("score_start", score_start, get_args(ScoreStart))
+    plan = survey(model, where)
+    shares = shares_of(keep_fraction, plan.weights, edges_per_weight=2 if grain == "cell" else 1)
+    _check_room(chip, plan.weights)
+    sources = [
+        _pruned(plain, chip, grain=grain, start=score_start, circuit=level, seed=seed)
+        for plain in plan.weights
+    ]
+    for weight, share in zip(sources, shares, strict=True):
+        search.add(weight, share)
+    search.begin()
+    for weight, plain in zip(sources, plan.weights, strict=True):
+        _scale(weight, plain.fan_in)
+    swap_(plan, list(sources), make_converter)
     return model
 
 
@@ -119,18 +115,27 @@ def program_(
     converters it was trained with. Arguments as `prune_` and
     `Chip.write_verify`. Weights are no parameters afterwards; biases and norms are.
     """
-    level = circuit or ReadPerStep()
-
-    def make(plain: PlainWeight) -> WeightSource:
-        return _written(
-            plain, chip, tolerance=tolerance, attempts=attempts, circuit=level, seed=seed
+    level, make_converter = circuit or ReadPerStep(), _converters(input_bits, headroom)
+    prepared = digital_weights(model)
+    if prepared and (where is not None or input_bits is not None):
+        raise SettingError(
+            "This model was prepared by quantise_, which has settled its layers and converters",
+            remedy="Leave out `where` and `input_bits`",
         )
-
-    if any(isinstance(module, DigitalWeight) for module in model.modules()):
-        replace_digital_(model, make)
+    plan = None if prepared else survey(model, where)
+    weights = list(prepared.values()) if plan is None else plan.weights
+    for plain in weights:
+        if not bool(plain.value.isfinite().all()):
+            raise ModelError("This weight has values that are no finite numbers", where=plain.name)
+    _check_room(chip, weights)
+    sources: list[WeightSource] = [
+        _written(plain, chip, tolerance=tolerance, attempts=attempts, circuit=level, seed=seed)
+        for plain in weights
+    ]
+    if plan is None:
+        replace_sources_(model, dict(zip(prepared, sources, strict=True)))
     else:
-        converters = _converters(input_bits, headroom)
-        swap_(model, where=where, make_weight=make, make_converter=converters)
+        swap_(plan, sources, make_converter)
     return model
 
 
@@ -149,39 +154,51 @@ def quantise_(
     and, with `weight_noise` (over the largest |weight| of a layer), hardware-aware training.
     """
 
-    def make(plain: PlainWeight) -> WeightSource:
-        return DigitalWeight(
+    plan = survey(model, where)
+    sources: list[WeightSource] = [
+        DigitalWeight(
             plain.value, noise=weight_noise, seed=seed, name=plain.name,
             inputs_first=plain.inputs_first,
-        )  # fmt: skip
-
-    swap_(model, where=where, make_weight=make, make_converter=_converters(input_bits, headroom))
+        )
+        for plain in plan.weights
+    ]  # fmt: skip
+    swap_(plan, sources, _converters(input_bits, headroom))
     return model
 
 
 def detach_(model: nn.Module) -> nn.Module:
-    """Turns a model on a chip back into plain digital layers, with the weights as last read.
+    """Turns a model on a chip back into plain digital layers, with weights as one more read gives.
 
-    In place; converters are dropped, nothing depends on the chip any more.
+    In place; converters are dropped, nothing depends on the chip any more. Layers that shared a
+    weight share it again.
 
     Raises:
         ModelError: where no layer is on a chip.
     """
-    found = [m for m in model.modules() if isinstance(m, CHIP_MODULES)]
-    if not found:
-        raise ModelError("No layer of this model is on a chip", remedy="Nothing to detach")
-    plain = {id(module): module.plain() for module in found}
-    for parent in list(model.modules()):
-        for key, child in parent._modules.items():
-            if child is not None and id(child) in plain:
-                setattr(parent, key, plain[id(child)])
+    values: dict[WeightSource, nn.Parameter] = {}
+
+    def value(source: WeightSource) -> nn.Parameter:
+        if source not in values:
+            values[source] = nn.Parameter(source.plain())
+        return values[source]
+
+    if not swap_back_(model, value):
+        raise ModelError(
+            "No layer inside this model is on a chip",
+            cause="it was detached before, or is a single layer, which has nothing to sit in",
+            remedy="Detach the model that was pruned, programmed or quantised",
+        )
     return model
 
 
 def pruned_weights(model: nn.Module) -> dict[str, PrunedWeight]:
-    """The pruned weights of a model by name, each once."""
-    found = (module for module in model.modules() if isinstance(module, PrunedWeight))
-    return {weight.region.name: weight for weight in found}
+    """The pruned weights of a model, each once, by the names they had when they were pruned.
+
+    Where parts of a model were pruned on their own and names clash, by their paths in the model.
+    """
+    found = {n: m for n, m in model.named_modules() if isinstance(m, PrunedWeight)}
+    named = {weight.region.name: weight for weight in found.values()}
+    return named if len(named) == len(found) else found
 
 
 def _written(
@@ -197,13 +214,14 @@ def _written(
     cells = torch.arange(region.cells.start, region.cells.stop, device=value.device)
     formed = chip.conducting(cells)
     chip.write_verify(cells[formed], targets[formed], tolerance=tolerance, attempts=attempts)
-    return ProgrammedWeight(chip, region, circuit=circuit, gain=largest / swing, seed=seed)
+    return ProgrammedWeight(
+        chip, region, circuit=circuit, gain=largest / swing, seed=seed, dtype=plain.value.dtype
+    )
 
 
 def _pruned(
-    plain: PlainWeight, chip: Chip, search: Search, share: float, *, grain: Grain,
-    start: ScoreStart, circuit: Circuit, seed: int,
-) -> PrunedWeight:  # fmt: skip
+    plain: PlainWeight, chip: Chip, *, grain: Grain, start: ScoreStart, circuit: Circuit, seed: int
+) -> PrunedWeight:
     region = chip.place(plain.name, tuple(plain.value.shape), inputs_first=plain.inputs_first)
     target = plain.value.device
     chip.to(target)
@@ -215,51 +233,36 @@ def _pruned(
     kept = weight_of_cells(read, edges).view(available.shape) * available
     draws = generator(key_of(seed, "scores", plain.name))
     scores = initial_scores(start, kept_weight=kept, fan_in=plain.fan_in, generator=draws)
-    weight = PrunedWeight(
+    return PrunedWeight(
         chip, region, circuit=circuit, gain=1.0, seed=seed, grain=grain, available=available,
         scores=scores * available, mask=available.clone(), kept_weight=kept,
+        dtype=plain.value.dtype,
     )  # fmt: skip
-    weight.training = True
-    search.add(weight, share)
-    _prune_first(weight, search, share)
-    _scale(weight, plain.fan_in)
-    return weight
-
-
-def _prune_first(weight: PrunedWeight, search: Search, share: float) -> None:
-    """The first mask: formed edges are all kept, so that only RESETs are needed."""
-    count = keep_count(search.schedule.keep_fraction(share, 0), weight.edges)
-    (mask,) = search.rule.first([weight.scores], [count])
-    search.deploy([*(w.mask for w in search.weights[:-1]), mask])
-    weight.flips = 0
 
 
 def _scale(weight: PrunedWeight, fan_in: int) -> None:
     """Sets 1 / g0 so that the pruned weights have the spread of a Kaiming-normal layer."""
-    known = weight.plain()
+    known = weight.plain().float()
     gain = float((2.0 / fan_in) ** 0.5 / known.square().mean().sqrt().clamp_min(1e-30))
     weight.set_gain(gain)
 
 
+def _check_room(chip: Chip, weights: Sequence[PlainWeight]) -> None:
+    """Places all on a copy first: a chip that is too small must not be formed in part."""
+    trial = copy.deepcopy(chip.placement)
+    for plain in weights:
+        trial.place(plain.name, tuple(plain.value.shape), inputs_first=plain.inputs_first)
+
+
+def _check_word(name: str, word: str, known: Sequence[str]) -> None:
+    if word not in known:
+        raise SettingError(f"{name} is {word!r}", remedy=nearest(str(word), known))
+
+
 def _converters(bits: int | None, headroom: float) -> MakeConverter:
-    return lambda: None if bits is None else InputConverter(bits, headroom=headroom)
+    def make() -> InputConverter | None:
+        return None if bits is None else InputConverter(bits, headroom=headroom)
 
-
-def _share(keep_fraction: KeepFraction, name: str, used: set[str]) -> float:
-    if not isinstance(keep_fraction, Mapping):
-        return keep_fraction
-    layer = name.rpartition(".")[0]
-    for pattern, share in keep_fraction.items():
-        if fnmatchcase(name, pattern) or fnmatchcase(layer, pattern):
-            used.add(pattern)
-            return share
-    raise SettingError(
-        f"keep_fraction has no entry for {name!r}",
-        remedy='Add one, or "*" for all the others',
-    )
-
-
-def _check_shares(keep_fraction: KeepFraction) -> None:
-    shares = keep_fraction.values() if isinstance(keep_fraction, Mapping) else [keep_fraction]
-    for share in shares:
-        keep_count(share, 1 << 40)
+    # The settings are checked before anything is touched.
+    make()
+    return make

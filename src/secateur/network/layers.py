@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from secateur.network.reading import WeightSource
+from secateur.network.reading import PlainValue, Reading, WeightSource
 
 _CONVOLVE: dict[tuple[bool, int], Callable[..., Tensor]] = {
     (False, 1): F.conv1d, (False, 2): F.conv2d, (False, 3): F.conv3d,
@@ -59,65 +59,70 @@ class ChipLayer(nn.Module):
     """A linear or convolutional layer whose weight comes from a `WeightSource`.
 
     Attributes keep PyTorch's names: `weight` (the source; calling it reads it), `bias` (digital,
-    trainable). `original` is the plain layer without its parameters, for shapes and `detach_`.
+    trainable), and the settings of the plain layer (`in_features`, `kernel_size`, ...).
     """
+
+    weight: WeightSource
+    bias: nn.Parameter | None
 
     def __init__(
         self, original: nn.Module, weight: WeightSource, *, converter: nn.Module | None
     ) -> None:
         super().__init__()
+        vars(self).update(settings_of(original))
         self.weight = weight
-        self.bias = original.bias
+        self.register_parameter("bias", original._parameters["bias"])
         self.converter = converter
-        # Kept out of the module tree: it holds settings, no weights.
+        # Kept out of the module tree: it holds settings for `detach_`, no weights.
         self._original = (original,)
-        convolution = isinstance(original, nn.modules.conv._ConvNd)
-        self.linear = Convolution.of(original) if convolution else F.linear
-        self.training = original.training
+        self._words = f"{type(original).__name__}({original.extra_repr()})"
+        self.convolution = (
+            Convolution.of(original) if isinstance(original, nn.modules.conv._ConvNd) else None
+        )
 
     def forward(self, inputs: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Outputs of the layer; `output_size` as transposed convolutions know it."""
         if self.converter is not None:
             inputs = self.converter(inputs)
-        reading = self.weight()
-        if output_size is None and not self._pads_output():
-            outputs = reading.product(self.linear, inputs)
-        else:
-            extra = self._output_padding(inputs, output_size)
-            outputs = reading.product(lambda x, w: self.linear(x, w, extra), inputs)
+        outputs = self._product(self.weight(), inputs, output_size)
         if self.bias is None:
             return outputs
-        if self.linear is F.linear:
-            return outputs + self.bias
-        return outputs + self.bias.view(-1, *(1,) * self.linear.dimensions)
+        # Under autocast the product has another dtype than the bias.
+        bias = self.bias.to(outputs.dtype)
+        if self.convolution is None:
+            return outputs + bias
+        return outputs + bias.view(-1, *(1,) * self.convolution.dimensions)
 
-    def plain(self) -> nn.Module:
-        """The layer it was, with the weight as last read and the bias it has now."""
-        (layer,) = self._original
-        layer.weight = nn.Parameter(self.weight.plain())
+    def plain(self, value: PlainValue) -> nn.Module:
+        """The layer it was, with `value` of its weight and the bias it has now."""
+        layer: Any = self._original[0]
+        layer.weight = value(self.weight)
         layer.bias = self.bias
-        return layer.train(self.training)
+        layer.train(self.training)
+        return self._original[0]
 
-    def _pads_output(self) -> bool:
-        return any(getattr(self._original[0], "output_padding", ()))
-
-    def _output_padding(self, inputs: Tensor, output_size: list[int] | None) -> tuple[int, ...]:
-        layer = self._original[0]
-        if not isinstance(layer, nn.modules.conv._ConvTransposeNd):
+    def _product(self, reading: Reading, inputs: Tensor, output_size: list[int] | None) -> Tensor:
+        convolve = self.convolution
+        if convolve is None:
+            return reading.product(F.linear, inputs)
+        if output_size is None and not any(getattr(self, "output_padding", ())):
+            return reading.product(convolve, inputs)
+        layer: Any = self._original[0]
+        if not convolve.transposed:
             raise TypeError("output_size is for transposed convolutions")
         extra = layer._output_padding(
             inputs, output_size, layer.stride, layer.padding, layer.kernel_size,
-            len(layer.kernel_size), layer.dilation,
+            convolve.dimensions, layer.dilation,
         )  # fmt: skip
-        return tuple(extra)
+        return reading.product(lambda x, w: convolve(x, w, tuple(extra)), inputs)
 
     def extra_repr(self) -> str:
         """The settings of the layer it was."""
-        return f"{type(self._original[0]).__name__}({self._original[0].extra_repr()})"
+        return self._words
 
 
-def fan_in(weight: Tensor, *, outputs: int) -> int:
-    """Inputs that add up to one output, from the weight's size."""
-    return max(weight.numel() // outputs, 1)
-
-
+def settings_of(original: nn.Module) -> dict[str, Any]:
+    """The settings of a plain layer that networks look up, such as `hidden_size`."""
+    kinds = (bool, int, float, str, tuple)
+    found = {n: s for n, s in vars(original).items() if isinstance(s, kinds)}
+    return {n: s for n, s in found.items() if not n.startswith("_") and n != "training"}

@@ -1,6 +1,7 @@
 """Where a layer's weights come from, and the one product that uses them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.circuit import Circuit, LinearMap
+from secateur.errors import ModelError
 from secateur.keyed import key_of, normal
 
 
@@ -42,13 +44,46 @@ class Reading:
 class WeightSource(nn.Module, ABC):
     """One weight of a layer: calling it reads it once."""
 
-    @abstractmethod
     def forward(self) -> Reading:
         """The reading for one forward pass."""
+        self.settle()
+        return self.read()
+
+    def settle(self) -> None:
+        """What has to be done once before the reads of a forward pass."""
+
+    @abstractmethod
+    def read(self) -> Reading:
+        """One read."""
 
     @abstractmethod
     def plain(self) -> Tensor:
         """The weight as a plain tensor, detached: what a digital copy of the layer gets."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> torch.Size:
+        """Of the weight."""
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        arguments: Sequence[Any] = (),
+        keywords: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Refuses torch's functions, whose fused fast paths (Transformer) look for this method."""
+        raise ModelError(
+            f"{getattr(function, '__name__', function)} was given a layer's weight, "
+            "which is on a chip and no tensor",
+            cause="code that takes layer.weight instead of calling the layer",
+            remedy="Call the layer, or leave it digital with `where`",
+        )
+
+
+# Gives each source one parameter, however many layers share it.
+PlainValue = Callable[[WeightSource], nn.Parameter]
 
 
 class DigitalWeight(WeightSource):
@@ -59,7 +94,7 @@ class DigitalWeight(WeightSource):
         noise: standard deviation of the injected noise over the largest |weight|; training only.
         seed: of the noise.
         name: of the weight, part of its noise's key.
-        inputs_first: True where the weight's first axis counts inputs.
+        inputs_first: True where its first axis counts inputs (transposed convolutions).
     """
 
     def __init__(
@@ -70,17 +105,25 @@ class DigitalWeight(WeightSource):
         self.inputs_first = inputs_first
         self.uses = Uses()
 
-    def forward(self) -> Reading:
+    def read(self) -> Reading:
         """The value, noisy in training where noise is injected."""
         if not (self.training and self.noise > 0.0):
             return Reading(self.value)
+        return Reading(self._noisy())
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
+    def _noisy(self) -> Tensor:
         key = key_of(self.seed, rank(), "inject", self.name, self.uses.next())
-        noisy = inject(self.value, key=key, noise=self.noise)
-        return Reading(noisy)
+        return inject(self.value, key=key, noise=self.noise)
 
     def plain(self) -> Tensor:
         """The value."""
         return self.value.detach().clone()
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the weight."""
+        return self.value.shape
 
     def get_extra_state(self) -> Tensor:
         """The number of noise draws so far."""
@@ -103,7 +146,6 @@ class Uses:
         return self.count
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
 def inject(value: Tensor, *, key: int, noise: float) -> Tensor:
     """`value` plus Gaussian noise of `noise` times its largest magnitude, straight-through."""
     draw = normal(value.shape, key=key, device=value.device)

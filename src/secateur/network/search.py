@@ -1,7 +1,10 @@
 """The search while it runs: scores move, masks follow, the chip is pulsed where a mask changed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,10 +17,10 @@ from secateur.topology import Annealed, Rule, keep_count
 class Search:
     """Brings the chip to what the scores ask for, before a training forward pass reads it.
 
-    Scores count as changed when an optimizer (or anything else) has written to them since the
-    last look; unchanged scores cost nothing. Evaluation never sends a pulse. The edges of all
-    weights are numbered through, in the order of their cells, so that a step is one command of
-    each kind whatever the number of weights.
+    Scores count as changed when their values differ from those last looked at, whoever has
+    written them and how; unchanged scores cost a comparison. Evaluation never sends a pulse. The
+    edges of all weights are numbered through, in the order of their cells, so that a step is one
+    command of each kind whatever the number of weights.
 
     Args:
         chip: that holds all the weights.
@@ -34,8 +37,8 @@ class Search:
         self.keep_fractions: list[float] = []
         self.changes = 0
         self.restoring = False
-        self._edges: list[int] = []
-        self._versions: tuple[int, ...] = ()
+        self._seen: list[Tensor] = []
+        self._versions: list[int] = []
         self._held = torch.zeros(0, dtype=torch.bool)
 
     def add(self, weight: PrunedWeight, keep_fraction: float) -> None:
@@ -44,34 +47,46 @@ class Search:
         Raises:
             SettingError: for a share that keeps nothing, or cells that do not follow.
         """
-        edges = weight.edges
-        keep_count(keep_fraction, edges)
+        keep_count(keep_fraction, weight.edges)
         if self.weights and self.weights[-1].region.cells.stop != weight.region.cells.start:
             raise SettingError("The cells of a search's weights must follow one another")
         self.weights.append(weight)
         self.keep_fractions.append(keep_fraction)
-        self._edges.append(edges)
+        self._seen.append(weight.scores.detach().clone())
+        self._versions = self._current()
         self._held = torch.cat([self._held.to(weight.mask.device), weight.mask.reshape(-1)])
         weight.search = self
-        weight.register_load_state_dict_post_hook(self._after_loading)
-        self._versions = self._current()
+        register = weight.register_load_state_dict_post_hook
+        register(self._after_loading)  # type: ignore[no-untyped-call,unused-ignore]
 
     def counts(self) -> list[int]:
         """Edges to keep in each weight at this point of the schedule."""
         update = self.changes // self.interval
         return [
-            keep_count(self.schedule.keep_fraction(asked, update), edges)
-            for asked, edges in zip(self.keep_fractions, self._edges, strict=True)
+            keep_count(self.schedule.keep_fraction(asked, update), weight.edges)
+            for asked, weight in zip(self.keep_fractions, self.weights, strict=True)
         ]
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
     @torch.no_grad()
-    def settle(self) -> None:
-        """Selects again and pulses the edges that changed sides, if the scores have changed."""
-        versions = self._current()
-        if versions == self._versions:
+    def begin(self) -> None:
+        """The first masks. All formed edges are kept before, so that only RESETs are needed."""
+        self.deploy(self.rule.first([weight.scores for weight in self.weights], self.counts()))
+        for weight in self.weights:
+            weight.flips = 0
+
+    @torch.no_grad()
+    def settle(self, asking: PrunedWeight) -> None:
+        """Selects again and pulses the edges that changed sides, if the scores have changed.
+
+        Args:
+            asking: the weight about to be read. Its scores are compared by value, the others'
+                only where their version numbers differ: a write through `.data` leaves no number.
+        """
+        if not self._changed(asking):
             return
-        self._versions = versions
+        for n, weight in enumerate(self.weights):
+            self._seen[n].copy_(weight.scores)
+        self._versions = self._current()
         self.changes += 1
         if self.changes % self.interval:
             return
@@ -94,10 +109,42 @@ class Search:
         self._held = wanted
         self._note(flipped[raised])
 
-    def resume(self) -> None:
-        """Takes what the weights' masks say as already deployed: the chip is restored too."""
-        self._held = torch.cat([weight.mask.reshape(-1) for weight in self.weights])
+    # --- Saving ------------------------------------------------------------------------------
+
+    def pending(self, weight: PrunedWeight) -> bool:
+        """Whether a weight's scores have changed since the search has last looked."""
+        return not _same(weight.scores, self._seen[self.weights.index(weight)])
+
+    def note_loaded(self, weight: PrunedWeight, *, changes: int, pending: bool) -> None:
+        """Goes on from a saved state of one weight, whose scores have been loaded.
+
+        Args:
+            weight: that was loaded.
+            changes: score changes the saved search had seen.
+            pending: whether the saved scores had changed since it last looked.
+        """
+        self.changes = changes
+        seen = self._seen[self.weights.index(weight)]
+        # Scores that are no number differ from any: the next training pass looks anew.
+        seen.copy_(torch.full_like(seen, torch.nan) if pending else weight.scores.detach())
         self._versions = self._current()
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """While it lasts, loaded masks are what the chip holds already: it is restored too."""
+        self.restoring = True
+        try:
+            yield
+        finally:
+            self.restoring = False
+        self._held = torch.cat([weight.mask.reshape(-1) for weight in self.weights])
+
+    def _after_loading(self, *_: object) -> None:
+        if not self.restoring:
+            # A loaded mask is a wish until the chip has been pulsed into it.
+            self.deploy([weight.mask for weight in self.weights])
+
+    # --- Inside ------------------------------------------------------------------------------
 
     def _pulse(self, edges: Tensor, raised: Tensor) -> None:
         """RESETs the edges that are not raised and SETs those that are; formed cells only."""
@@ -125,13 +172,27 @@ class Search:
         """Where each weight's share of ascending edge numbers begins and ends."""
         sizes = torch.tensor([0, *(weight.scores.numel() for weight in self.weights)])
         places = torch.searchsorted(edges, sizes.cumsum(0).to(edges.device)).tolist()
-        return list(zip(places[:-1], places[1:], strict=True))
+        return list(pairwise(places))
 
-    def _current(self) -> tuple[int, ...]:
-        return tuple(weight.scores._version for weight in self.weights)
+    def _changed(self, asking: PrunedWeight) -> bool:
+        current = self._current()
+        for n, weight in enumerate(self.weights):
+            if weight is not asking and current[n] == self._versions[n]:
+                continue
+            if self._seen[n].device != weight.scores.device:
+                self._seen[n] = self._seen[n].to(weight.scores.device)
+            if not _same(weight.scores, self._seen[n]):
+                return True
+        self._versions = current
+        return False
 
-    def _after_loading(self, *_: object) -> None:
-        if self.restoring:
-            return
-        # A loaded mask is a wish until the chip has been pulsed into it.
-        self.deploy([weight.mask for weight in self.weights])
+    def _current(self) -> list[int]:
+        return [weight.scores._version for weight in self.weights]
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    """Equality to the bit; on a CPU NumPy compares several times as fast as torch."""
+    first = first.detach()
+    if first.device.type != "cpu":
+        return torch.equal(first, second.to(first.device))
+    return np.array_equal(first.numpy().view(np.int32), second.cpu().numpy().view(np.int32))

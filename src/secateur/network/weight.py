@@ -18,16 +18,25 @@ class Settling(Protocol):
     """What a pruned weight asks of its search."""
 
     changes: int
+    restoring: bool
 
-    def settle(self) -> None:
+    def settle(self, asking: "PrunedWeight") -> None:
         """Brings the chip to what the scores ask for."""
+
+    def pending(self, weight: "PrunedWeight") -> bool:
+        """Whether a weight's scores have changed since the search has last looked."""
+        ...
+
+    def note_loaded(self, weight: "PrunedWeight", *, changes: int, pending: bool) -> None:
+        """Goes on from a saved state of one weight."""
 
 
 class ChipWeight(WeightSource):
     """A weight (G+ - G-) x gain of the pairs of a region, read anew at every forward pass.
 
-    Moving the module moves a simulated chip with it; its numbers stay float32 whatever dtype the
-    model is cast to. A deep copy of a model holds a snapshot of its chip.
+    Moving the module moves a simulated chip with it. Its numbers stay float32 whatever dtype the
+    model is cast to; what it reads is cast to that dtype. A deep copy of a model holds a snapshot
+    of its chip.
 
     Args:
         chip: owner of the conductances.
@@ -35,40 +44,53 @@ class ChipWeight(WeightSource):
         circuit: level of fidelity.
         gain: weights per siemens, 1 / g0.
         seed: of the read noise.
+        dtype: the model's.
     """
 
     gain: Tensor
 
     def __init__(
-        self, chip: Chip, region: Region, *, circuit: Circuit, gain: float, seed: int
-    ) -> None:
+        self, chip: Chip, region: Region, *, circuit: Circuit, gain: float, seed: int,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.chip, self.region, self.circuit, self.seed = chip, region, circuit, seed
+        self.dtype = dtype
         self.uses = Uses()
-        self.register_buffer("gain", torch.tensor(gain, dtype=torch.float64))
+        self.register_buffer(
+            "gain", torch.tensor(gain, dtype=torch.float64, device=_device_of(chip))
+        )
         self._gain = gain
 
     @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
-    def _read(self) -> tuple[Tensor, Tensor | None, int]:
-        key = key_of(self.seed, rank(), "read", self.region.name, self.uses.next())
+    def read(self) -> Reading:
+        """One read of the region."""
+        key = self._next_key()
         known = self.chip.statistics(self.region)
         if known is None:
             cells = self.chip.read(self.region, key=key)
-            return (cells[..., 0] - cells[..., 1]).mul_(self._gain), None, key
-        weight = self.circuit.weight(known.difference, known.deviation, gain=self._gain, key=key)
-        return weight, known.deviation, key
-
-    def forward(self) -> Reading:
-        """One read of the region."""
-        weight, deviation, key = self._read()
+            weight, deviation = (cells[..., 0] - cells[..., 1]).mul_(self._gain), None
+        else:
+            deviation = known.deviation
+            weight = self.circuit.weight(known.difference, deviation, gain=self._gain, key=key)
+        weight = self._learnable(weight).to(self.dtype)
         # A second key, so that noise per product is independent of noise per read.
         return Reading(weight, deviation, self._gain, self.circuit, key ^ 1)
 
     def plain(self) -> Tensor:
         """The weight as one more read of the chip gives it."""
-        key = key_of(self.seed, rank(), "read", self.region.name, self.uses.next())
-        cells = self.chip.read(self.region, key=key)
-        return (cells[..., 0] - cells[..., 1]).mul_(self._gain)
+        cells = self.chip.read(self.region, key=self._next_key())
+        return (cells[..., 0] - cells[..., 1]).mul_(self._gain).to(self.dtype)
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the weight."""
+        return torch.Size(self.region.shape)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its numbers are."""
+        return self.gain.device
 
     def get_extra_state(self) -> Tensor:
         """The number of reads so far: read noise goes on from there."""
@@ -78,17 +100,24 @@ class ChipWeight(WeightSource):
         """Restores the number of reads."""
         self.uses.count = int(state)
 
+    def _next_key(self) -> int:
+        return key_of(self.seed, rank(), "read", self.region.name, self.uses.next())
+
+    def _learnable(self, weight: Tensor) -> Tensor:
+        return weight
+
     def _apply(self, fn: Any, recurse: bool = True) -> "ChipWeight":
-        super()._apply(fn, recurse)
         # Casting a model to half or double must not touch the physics: only the device follows.
-        for name, buffer in self._buffers.items():
-            if buffer is not None and buffer.is_floating_point():
-                self._buffers[name] = buffer.to(torch.float64 if name == "gain" else torch.float32)
-        self.chip.to(self.gain.device)
+        def follow(tensor: Tensor) -> Tensor:
+            return tensor.to(fn(tensor).device)
+
+        super()._apply(follow, recurse)  # type: ignore[no-untyped-call,unused-ignore]
+        self.dtype = fn(torch.empty(0, dtype=self.dtype, device=self.device)).dtype
+        self.chip.to(self.device)
         return self
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
-        super()._load_from_state_dict(*arguments)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(*arguments)  # type: ignore[no-untyped-call,unused-ignore]
         self._gain = float(self.gain)
 
 
@@ -100,7 +129,9 @@ class PrunedWeight(ChipWeight):
     """A weight whose edges are kept or pruned by score.
 
     A kept edge is in the high state, a pruned one in the low state with its residual conductance.
-    State-dict keys: `scores`, `mask`, `kept_weight`, `gain` and the count of reads.
+    State-dict keys: `scores`, `mask`, `kept_weight`, `available`, `gain` and the counts of
+    `get_extra_state`. Loading a state dict pulses the chip into its mask; what the kept edges
+    weigh and which edges there are is known from this chip and not taken over.
 
     Args:
         grain: "pair": an edge is a weight; "cell": an edge is one cell of a pair, + or -.
@@ -117,48 +148,36 @@ class PrunedWeight(ChipWeight):
     def __init__(
         self, chip: Chip, region: Region, *, circuit: Circuit, gain: float, seed: int,
         grain: Grain, available: Tensor, scores: Tensor, mask: Tensor, kept_weight: Tensor,
+        dtype: torch.dtype = torch.float32,
     ) -> None:  # fmt: skip
-        super().__init__(chip, region, circuit=circuit, gain=gain, seed=seed)
+        super().__init__(chip, region, circuit=circuit, gain=gain, seed=seed, dtype=dtype)
         self.grain = grain
         self.scores = nn.Parameter(scores)
         self.register_buffer("mask", mask)
         self.register_buffer("kept_weight", kept_weight)
         self.register_buffer("available", available)
+        self.edges = int(available.sum())
         self.flips = 0
         self.search: Settling | None = None
 
-    def forward(self) -> Reading:
-        """One read; in training the chip is first brought to what the scores ask for."""
+    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
+    def settle(self) -> None:
+        """In training, brings the chip to what the scores ask for."""
         if self.training and self.search is not None:
-            self.search.settle()
-        reading = super().forward()
-        if not (torch.is_grad_enabled() and self.scores.requires_grad):
-            return reading
-        weight = straight_through(
-            self.scores, weight=reading.weight, kept_weight=self.kept_weight
-        )
-        return Reading(weight, reading.deviation, self._gain, self.circuit, reading.key)
+            self.search.settle(self)
 
     def get_extra_state(self) -> Tensor:
-        """Reads so far, score changes the search has seen, flips of this weight's mask."""
-        changes = self.search.changes if self.search else 0
-        return torch.tensor([self.uses.count, changes, self.flips])
+        """Reads, score changes the search has seen, flips, and whether a change is pending."""
+        changes, pending = 0, False
+        if self.search is not None:
+            changes, pending = self.search.changes, self.search.pending(self)
+        return torch.tensor([self.uses.count, changes, self.flips, int(pending)])
 
     def set_extra_state(self, state: Tensor) -> None:
         """Restores what `get_extra_state` gave."""
-        self.uses.count, changes, self.flips = (int(number) for number in state)
-        if self.search:
-            self.search.changes = changes
-
-    def _load_from_state_dict(self, *arguments: Any) -> None:
-        # Loading copies in place: the mask that the chip holds must stay readable beside it.
-        self.mask = self.mask.clone()
-        super()._load_from_state_dict(*arguments)
-
-    @property
-    def edges(self) -> int:
-        """Edges that can be kept."""
-        return int(self.available.sum())
+        self.uses.count, changes, self.flips, pending = (int(number) for number in state)
+        if self.search is not None:
+            self.search.note_loaded(self, changes=changes, pending=bool(pending))
 
     def set_gain(self, gain: float) -> None:
         """Changes the scale of the weights: what is remembered of kept edges scales along."""
@@ -175,6 +194,32 @@ class PrunedWeight(ChipWeight):
         """
         if edges.numel():
             self.kept_weight.view(-1)[edges] = differences * self._gain
+
+    def _learnable(self, weight: Tensor) -> Tensor:
+        if not (torch.is_grad_enabled() and self.scores.requires_grad):
+            return weight
+        return straight_through(self.scores, weight=weight, kept_weight=self.kept_weight)
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        state, prefix, errors = arguments[0], arguments[1], arguments[6]
+        # Loading copies in place: the mask that the chip holds must stay readable beside it.
+        self.mask = self.mask.clone()
+        if self.search is not None and self.search.restoring:
+            super()._load_from_state_dict(*arguments)
+            self.edges = int(self.available.sum())
+            return
+        mask = state.get(f"{prefix}mask")
+        if mask is not None and mask.shape == self.mask.shape:
+            lost = int((mask.to(self.device) & ~self.available).sum())
+            if lost:
+                errors.append(
+                    f"{prefix}mask keeps {lost} edges of which no cell is formed on this chip: a "
+                    "mask found on another chip. Prune on that chip, or search anew on this one."
+                )
+                return
+        gain, kept, available = self._gain, self.kept_weight.clone(), self.available.clone()
+        super()._load_from_state_dict(*arguments)
+        self.kept_weight, self.available = kept.mul_(self._gain / gain), available
 
 
 def cells_of(edges: Tensor, *, grain: Grain, first_cell: int) -> Tensor:
@@ -201,3 +246,7 @@ def weight_of_cells(read: Tensor, edges: Tensor) -> Tensor:
     if read.shape[1] == 2:
         return read[:, 0] - read[:, 1]
     return read[:, 0] * (1.0 - 2.0 * (edges & 1))
+
+
+def _device_of(chip: Chip) -> torch.device:
+    return chip.ledger.form.device

@@ -69,17 +69,43 @@ def macro_maps(maps: ChipMaps) -> list[MapPlate]:
     """Conductances as formed and final on one scale, and the pulses, for the first macros."""
     plates = []
     for name in list(maps.macros)[:SHOWN_MACROS]:
-        macro = maps.macros[name]
+        macro, left_out = in_use(maps.macros[name])
         top = _top_conductance(macro)
         for array, title, words in (
             (macro.as_formed, "as formed", "as forming left them"),
             (macro.final, "final", "at the end of the run"),
         ):
             if array is not None and array.size:
-                plates.append(_conductance_map(array, top, f"Macro {name}, {title}", words))
+                plates.append(
+                    _conductance_map(array, top, f"Macro {name}, {title}", words + left_out)
+                )
         if macro.pulses is not None and macro.pulses.size:
             plates.append(_wear_map(macro.pulses, f"Macro {name}, wear"))
     return plates
+
+
+def in_use(macro: MacroMaps) -> tuple[MacroMaps, str]:
+    """The part of a macro that has formed cells, where that is less than half; and what is not.
+
+    Cells without an edge were never formed: all of them show the same, pristine, conductance.
+    """
+    formed = macro.as_formed
+    if formed is None or not formed.size:
+        return macro, ""
+    used = np.argwhere(formed > formed.min())
+    if not used.size:
+        return macro, ""
+    (top, left), (bottom, right) = used.min(axis=0), used.max(axis=0) + 1
+    if (bottom - top) * (right - left) > formed.size / 2:
+        return macro, ""
+    part = MacroMaps(
+        *(
+            None if array is None or array.shape != formed.shape else array[top:bottom, left:right]
+            for array in (macro.as_formed, macro.final, macro.pulses)
+        )
+    )
+    words = f"; rows {top}–{bottom - 1} and columns {left}–{right - 1}"
+    return part, f"{words} of {formed.shape[0]} × {formed.shape[1]}, where cells were formed"
 
 
 def unshown_macros(maps: ChipMaps) -> int:
@@ -106,8 +132,8 @@ def _conductance_map(array: Array, top: float, title: str, words: str) -> MapPla
         title=title,
         alt=f"{title}: conductance map of {array.shape[0]} by {array.shape[1]} cells, median "
         f"{middle:.3g} microsiemens, nine in ten between {low:.3g} and {high:.3g}",
-        caption=f"Conductances {words}, one dot a cell: rows are input lines, columns output "
-        f"lines. Median {numbers.plain(middle)}{numbers.THIN}µS.",
+        caption=f"Conductances {words}. One dot a cell: rows are input lines, columns output "
+        "lines; where there is no edge, the cell is drawn pristine.",
         key=Key(gradient(colours), "0", f"{numbers.plain(top * MICRO)} or more", "µS"),
     )
 
@@ -160,8 +186,8 @@ def wear_plate(key: str, maps: ChipMaps) -> Plate | None:
         alt=f"Histogram of pulses per cell: {worn.size} cells saw 1 to {top} pulses, "
         f"median {np.median(worn):.0f}",
         caption=f"Wear of the {numbers.count(worn.size)} cells that saw a pulse (of "
-        f"{numbers.count(pulses.size)}), all macros; median {numbers.plain(float(np.median(worn)))}"
-        " pulses. Logarithmic height.",
+        f"{numbers.count(pulses.size)}), all macros; median: "
+        f"{numbers.plain(float(np.median(worn)))}. Logarithmic height.",
         title="Pulses per cell",
         size="half",
     )
@@ -265,7 +291,13 @@ def draw_histogram(
     panel.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
     peak = int(shares.argmax())
     rest = np.delete(shares, slice(max(0, peak - 2), peak + 3))
-    if cut_spike and rest.sum() > 10 and shares[peak] > SPIKE * rest.max():
+    lone = max(shares[max(0, peak - 1) : peak].sum(), shares[peak + 1 : peak + 2].sum())
+    if (
+        cut_spike
+        and rest.sum() > 10
+        and lone < 0.3 * shares[peak]
+        and shares[peak] > SPIKE * rest.max()
+    ):
         top = 1.5 * float(rest.max())
         panel.set_ylim(0, top)
         where, words = float(bins[peak + 1]), f" ↑ {shares[peak]:.0f} %"

@@ -61,13 +61,20 @@ def weights_plate(key: str, run: Run, comparison: Comparison) -> Plate | None:
     return pair_comparison_plate(key, comparison.setting, ordered)
 
 
-def words(run: Run, comparison: Comparison) -> str:
+def words(run: Run, found: Comparison) -> str:
     """Which value did best for each arm, in one sentence."""
     parts = []
-    for owner, by_value in comparison.cells.items():
+    for owner, by_value in found.cells.items():
         means = {value: _mean(run, result) for value, result in by_value.items()}
         known = {value: mean for value, mean in means.items() if mean is not None}
         if len(known) > 1 and not owner.startswith(BASELINE):
             best = max(known, key=lambda value: known[value])
             parts.append(f"{best} for {owner} ({numbers.percent(known[best])})")
-    return f"Highest mean: {', '.join(parts)}." if parts else ""
+    text = f"Highest mean: {', '.join(parts)}." if parts else ""
+    if found.untouched:
+        text += f" It leaves {', '.join(found.untouched)} as they are."
+    if found.shipped:
+        values = set(found.shipped.values())
+        own = [f"{value} for {owner}" for owner, value in found.shipped.items()]
+        text += f" In the recipe: {', '.join(own) if len(values) > 1 else values.pop()}."
+    return text.strip()

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from secateur.report import numbers, palette
 from secateur.report.arms import look_of
 from secateur.report.drawing import LETTERS, Frame, Plate, plate
-from secateur.report.headline import BASELINE, shown_results
+from secateur.report.headline import BASELINE, GRAINS, name_of, shown_results
 from secateur.report.maps import Array
 from secateur.report.reading import Result, Run
 
@@ -25,14 +25,13 @@ def summed(result: Result) -> Array | None:
 
 
 def plates(key: str, run: Run) -> list[Plate]:
-    """The confusion of the best arm pruned on a chip, with the digital baseline beside."""
+    """The confusion of the best pruned arm, with the digital baseline beside."""
     candidates = [r for r in shown_results(run) if summed(r) is not None]
 
     def rank(result: Result) -> tuple[bool, float]:
         score = run.score(result)
-        return result.arm.startswith(
-            "pruned"
-        ) and result.has_chip, score.mean or 0.0 if score else 0.0
+        reached = score.mean if score is not None and score.mean is not None else 0.0
+        return result.arm in GRAINS, reached
 
     chosen = sorted(candidates, key=rank, reverse=True)[:1]
     chosen += [r for r in candidates if r.arm == BASELINE and r not in chosen]
@@ -56,10 +55,10 @@ def _plate(key: str, run: Run, result: Result) -> Plate:
     return plate(
         key,
         lambda frame: _draw(frame, shares, classes, look_of(result.arm).colour.light),
-        alt=f"Confusion matrix of {result.name}. {worst}",
+        alt=f"Confusion matrix of {name_of(run, result)}. {worst}",
         caption=f"Percent of each true class (rows) by predicted class (columns), {run.split} "
         f"split, {numbers.number_of(n, 'chip')}. {worst}",
-        title=result.name,
+        title=name_of(run, result),
         size="half",
     )
 

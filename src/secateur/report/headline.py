@@ -10,11 +10,14 @@ from secateur.report import numbers, palette
 from secateur.report.arms import look_of
 from secateur.report.drawing import LETTERS, Frame, Plate, few_ticks, heading, plate
 from secateur.report.reading import Result, Run, Statistic
+from secateur.report.sweeps import usual_results
 
 BASELINE = "digital-quantised"
+GRAINS = {"pruned": "pairs", "pruned-cells": "cells"}
 ZOOM_BELOW_BEST = 0.06
 WORTH_A_ZOOM = 0.15
 LABEL_LETTERS = 22
+MOST_ROWS = 36
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Entry:
         run: the run it belongs to.
         number: that run's place on the page, from 1.
         result: the result.
+        name: its arm where it stands for that as the recipe has it, else with its variant.
         score: its headline statistic, fractions of 1; None where none was recorded.
         chip_scores: the figure of each chip, fractions of 1.
         difference: mean minus that of `digital-quantised`, fractions of 1; None where there is
@@ -35,6 +39,7 @@ class Entry:
     run: Run
     number: int
     result: Result
+    name: str
     score: Statistic | None
     chip_scores: Sequence[float]
     difference: float | None
@@ -49,10 +54,15 @@ class Entry:
 def shown_results(run: Run) -> list[Result]:
     """The results of a run that belong in the headline: arms as the recipe has them.
 
-    An arm that only ran in variants is there with all of them, so that nothing run is unnamed.
+    An arm that never ran so is there with all its variants: nothing that ran is unnamed.
     """
-    plain = {result.arm for result in run.record.results if not result.variant}
-    return [r for r in run.record.results if not r.variant or r.arm not in plain]
+    usual = usual_results(run)
+    return [r for r in run.record.results if r is usual.get(r.arm) or r.arm not in usual]
+
+
+def name_of(run: Run, result: Result) -> str:
+    """A result's name in the headline: the arm alone where it stands for that."""
+    return result.arm if usual_results(run).get(result.arm) is result else result.name
 
 
 def entries(runs: Sequence[Run]) -> list[Entry]:
@@ -73,6 +83,7 @@ def _entry(run: Run, number: int, result: Result, runs: Sequence[Run]) -> Entry:
         run=run,
         number=number,
         result=result,
+        name=name_of(run, result),
         score=score,
         chip_scores=run.chip_scores(result),
         difference=score.mean - baseline if comparable else None,  # type: ignore[union-attr, operator]
@@ -89,10 +100,10 @@ def _baseline(run: Run, runs: Sequence[Run]) -> tuple[Run | None, float | None]:
         == (run.record.task, run.record.metric, run.split)
     ]
     for candidate in [run, *same]:
-        for result in candidate.record.results:
-            score = candidate.score(result)
-            if result.arm == BASELINE and not result.variant and score is not None:
-                return candidate, score.mean
+        result = usual_results(candidate).get(BASELINE)
+        score = candidate.score(result) if result is not None else None
+        if score is not None:
+            return candidate, score.mean
     return None, None
 
 
@@ -110,8 +121,8 @@ def _table_row(row: Entry) -> dict[str, Any]:
         "run": row.run.name,
         "number": row.number,
         "arm": result.arm,
-        "name": result.name,
-        "words": look_of(result.arm).words if not result.variant else "",
+        "name": row.name,
+        "words": look_of(result.arm).words if row.name == result.arm else "",
         "ours": result.arm.startswith("pruned"),
         "mean": numbers.percent_number(row.mean),
         "interval": numbers.interval_percent(score),
@@ -137,26 +148,31 @@ def _mean(result: Result, key: str) -> str:
 
 
 def chart(key: str, rows: Sequence[Entry]) -> Plate | None:
-    """Dots with 95 % intervals, one line per row; a second panel looks closely at the best."""
+    """Dots with 95 % intervals, one line per row; a second panel looks closely at the best.
+
+    None where no row has a figure, and where there are more than one would read.
+    """
     order = list(dict.fromkeys(row.result.arm for row in rows))
     drawn = [row for row in rows if row.mean is not None]
     # The same arm of several runs side by side: that is what one compares.
     drawn.sort(key=lambda row: order.index(row.result.arm))
-    if not drawn:
+    if not 0 < len(drawn) <= MOST_ROWS:
         return None
     split, metric = drawn[0].run.split, drawn[0].run.record.metric
     best = max(drawn, key=lambda row: row.mean or 0.0)
-    values = ", ".join(f"{r.result.name} {numbers.percent(r.mean)}" for r in drawn)
+    values = ", ".join(f"{r.name} {numbers.percent(r.mean)}" for r in drawn)
     single = all(row.score is not None and row.score.interval is None for row in drawn)
     spread = (
         "One chip each, so there is no interval."
         if single
         else "Bars: 95 % intervals of the mean; ticks: single chips."
     )
-    compared = any(row.result.arm == BASELINE for row in drawn)
+    compared = any(row.name == BASELINE for row in drawn)
     names = {row.number: f"{row.number} {row.run.name}" for row in rows}
+    if any(not 0 <= end <= 1 for row in drawn for end in _reach(row)):
+        spread += " A bar that runs off the panel goes past 0 or 100: a sign of too few chips."
     which = f" Runs: {', '.join(names.values())}." if len(names) > 1 else ""
-    last = f"Dotted line: {BASELINE}." if compared else f"Highest: {best.result.name}."
+    last = f"Dotted line: {BASELINE}." if compared else f"Highest: {best.name}."
     return plate(
         key,
         lambda frame: _draw_chart(frame, drawn),
@@ -180,20 +196,22 @@ def _draw_chart(frame: Frame, rows: Sequence[Entry]) -> Figure:
         panel.tick_params(axis="y", labelcolor=palette.INK.light)
         panel.tick_params(axis="y", labelleft=frame.narrow or place == 0)
         if place == 1:
-            lows = [100 * low for row in close for low in _reach(row)]
-            panel.set_xlim(min(lows) - 0.4, max(lows) + 0.4)
+            ends = [100 * end for row in close for end in _reach(row)]
+            panel.set_xlim(min(ends) - 0.4, max(ends) + 0.4)
             heading(panel, f"the best {100 * ZOOM_BELOW_BEST:.0f} points, enlarged")
         elif zoomed:
             heading(panel, "all arms")
-        few_ticks(panel, "x", 5)
         _draw_rows(panel, rows, cut=floor if place == 1 else None, chips=place == len(panels) - 1)
+        low, high = panel.get_xlim()
+        panel.set_xlim(max(low, -1.5), min(high, 101.0))
+        few_ticks(panel, "x", 5)
         panel.set_xlabel("percent")
     return figure
 
 
 def _labels(rows: Sequence[Entry], letters: int) -> list[str]:
-    """The rows' names, cut to a number of letters, with the run's number where there are several."""
-    names = [row.result.name for row in rows]
+    """The rows' names, cut to a number of letters, with the run's number if there are several."""
+    names = [row.name for row in rows]
     cut = [name if len(name) <= letters else name[: letters - 1] + "…" for name in names]
     if len({row.number for row in rows}) == 1:
         return cut
@@ -204,12 +222,17 @@ def _draw_rows(panel: Any, rows: Sequence[Entry], cut: float | None, *, chips: b
     for place, row in enumerate(rows):
         look, mean = look_of(row.result.arm), 100 * (row.mean or 0.0)
         colour = look.colour.light
-        if row.result.arm == BASELINE and not row.result.variant:
+        if row.name == BASELINE:
             panel.axvline(mean, color=colour, linewidth=1, linestyle=(0, (1, 2.5)), zorder=1)
         if cut is not None and mean < cut:
-            text = f"‹ {mean:.1f}"
-            left = panel.get_xlim()[0]
-            panel.text(left, place, text, va="center", color=palette.MUTED.light, fontsize=LETTERS)
+            panel.annotate(
+                f"‹ {mean:.1f}",
+                (0, place),
+                xycoords=panel.get_yaxis_transform(),
+                va="center",
+                color=palette.MUTED.light,
+                fontsize=LETTERS,
+            )
             continue
         if row.score is not None and row.score.interval is not None:
             low, high = (100 * end for end in row.score.interval)

@@ -67,7 +67,7 @@ def render(runs: Sequence[Run]) -> str:
     rows = headline.entries(runs)
     measures = {f"{run.split} {run.record.metric}" for run in runs}
     shown_chips = max(1, SHOWN_CHIPS // len(runs))
-    return _template().render(
+    page = _template().render(
         title=" · ".join(dict.fromkeys(run.record.title or run.record.task for run in runs)),
         style=Markup(palette.style_sheet() + _style()),
         several=len(runs) > 1,
@@ -75,12 +75,14 @@ def render(runs: Sequence[Run]) -> str:
         measure=measures.pop() if len(measures) == 1 else "score",
         baseline=headline.BASELINE,
         headline=headline.table(rows),
+        validated=any(row["validation"] != numbers.DASH for row in headline.table(rows)),
         charts=_charts(runs, rows),
         runs=[_run_page(place, run, shown_chips, len(runs)) for place, run in enumerate(runs)],
         pruned=any(row.result.arm.startswith("pruned") for row in rows),
         created=" · ".join(dict.fromkeys(r.record.created for r in runs if r.record.created)),
         version=", ".join(dict.fromkeys(_version(run) for run in runs)),
     )
+    return page.strip() + "\n"
 
 
 def _version(run: Run) -> str:
@@ -107,8 +109,8 @@ def _run_page(place: int, run: Run, shown_chips: int, runs: int) -> dict[str, An
         "title": run.record.title or run.record.task,
         "metric": run.record.metric,
         "split": run.split,
-        "untrained": [r.arm for r in results if not any(t.history for t in r.trials)],
-        "training": training.curves(f"{key}-train", run, _one_for_each_arm(results)),
+        "untrained": [r.arm for r in results if not training.is_trained(r)],
+        "training": training.curves(f"{key}-train", _one_for_each_arm(results)),
         "frontier": trade_off.frontier_plate(f"{key}-frontier", run),
         "sweeps": _sweeps(f"{key}-sweep", run),
         "comparisons": _comparisons(f"{key}-words", run),
@@ -121,6 +123,7 @@ def _run_page(place: int, run: Run, shown_chips: int, runs: int) -> dict[str, An
         "physics": facts,
         "without_chip": provenance.without_chip(run),
         "placements": provenance.placements(run),
+        "notes": provenance.notes(run),
         "origin": provenance.origin(run),
         "trials": provenance.trials(run),
     }
@@ -147,7 +150,6 @@ def _comparisons(key: str, run: Run) -> list[dict[str, Any]]:
     return [
         {
             "setting": found.setting,
-            "shipped": found.shipped,
             "words": comparison.words(run, found),
             "table": comparison.table(run, found),
             "plate": comparison.weights_plate(f"{key}-{place}", run, found),
@@ -179,18 +181,18 @@ def _chips(key: str, run: Run, number: int, image_bytes: int) -> dict[str, Any]:
     for result in with_maps:
         maps = chip_maps(run, result) if len(shown) < number else None
         if maps is not None:
-            shown.append(_chip(f"{key}-chip{len(shown)}", result, maps, image_bytes))
+            shown.append(_chip(f"{key}-chip{len(shown)}", run, result, maps, image_bytes))
         else:
-            unread.append(result.name)
+            unread.append(headline.name_of(run, result))
     return {"shown": shown, "others": unread}
 
 
 def _preference(result: Result) -> int:
-    known = result.arm in PREFERRED and not result.variant
+    known = result.arm in PREFERRED
     return PREFERRED.index(result.arm) if known else len(PREFERRED)
 
 
-def _chip(key: str, result: Result, maps: ChipMaps, image_bytes: int) -> ChipPage:
+def _chip(key: str, run: Run, result: Result, maps: ChipMaps, image_bytes: int) -> ChipPage:
     macros = macro_maps(maps)
     left = image_bytes - sum(len(plate.source) for plate in macros)
     layers, missing = [], []
@@ -206,7 +208,7 @@ def _chip(key: str, result: Result, maps: ChipMaps, image_bytes: int) -> ChipPag
         f"the masks and scores of {', '.join(missing)}" if missing else "",
     ]
     return ChipPage(
-        name=result.name,
+        name=headline.name_of(run, result),
         chip=maps.chip,
         arm=result.arm,
         macros=macros,

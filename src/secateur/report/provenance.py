@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from secateur.report import numbers
-from secateur.report.headline import shown_results
+from secateur.report.headline import name_of, shown_results
 from secateur.report.reading import Result, Run
 
 Lines = list[tuple[str, str]]
@@ -33,14 +33,14 @@ def _flat(tree: Mapping[str, Any], before: str = "") -> Lines:
 
 
 def physics(run: Run) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """The arms with a chip, and for each quantity its values: one for each arm, or one for all."""
+    """The arms that tell theirs, and for each quantity its values: one an arm, or one for all."""
     chipped = [result for result in shown_results(run) if _physics_of(result)]
     keys = list(dict.fromkeys(key for result in chipped for key in _physics_of(result)))
     rows = [
         (key.replace("_", " "), _told_once([_physics_words(result, key) for result in chipped]))
         for key in keys
     ]
-    return [result.name for result in chipped], rows
+    return [name_of(run, result) for result in chipped], rows
 
 
 def _told_once(values: list[str]) -> list[str]:
@@ -61,7 +61,12 @@ def _physics_words(result: Result, key: str) -> str:
 
 def without_chip(run: Run) -> list[str]:
     """The arms that ran without a chip."""
-    return [r.name for r in shown_results(run) if not r.has_chip and not _physics_of(r)]
+    return [name_of(run, result) for result in shown_results(run) if not result.has_chip]
+
+
+def notes(run: Run) -> list[str]:
+    """What the trials have to tell of their course, each sentence once."""
+    return list(dict.fromkeys(n for r in run.record.results for t in r.trials for n in t.notes))
 
 
 def placements(run: Run) -> list[dict[str, str]]:
@@ -71,7 +76,7 @@ def placements(run: Run) -> list[dict[str, str]]:
         note = next((trial.placement for trial in result.trials if trial.placement), None)
         if note is not None:
             words = (numbers.count(note.macros), numbers.percent(note.utilisation), note.text)
-            rows.setdefault(words, []).append(result.name)
+            rows.setdefault(words, []).append(name_of(run, result))
     return [
         {"arms": ", ".join(arms), "macros": macros, "utilisation": share, "text": text}
         for (macros, share, text), arms in rows.items()

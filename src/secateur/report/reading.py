@@ -67,6 +67,7 @@ class Trial(_Part):
     keep_fraction: Numbers = {}
     placement: PlacementNote | None = None
     physics: Facts = {}
+    notes: list[str] = []
     wall_time_s: float | None = None
     maps: str | None = None
 
@@ -146,13 +147,15 @@ class Run:
     @property
     def split(self) -> str:
         """The split the headline is read on: "test", or "validation" for a selection run."""
-        tested = any(result.statistic(self.record.metric) for result in self.record.results)
+        tested = any(trial.test for result in self.record.results for trial in result.trials)
         return "test" if tested else "validation"
 
     def score(self, result: Result) -> Statistic | None:
         """The headline statistic of a result, a fraction of 1, on this run's split."""
         metric = self.record.metric
-        return result.statistic(metric if self.split == "test" else f"validation_{metric}")
+        if self.split == "test":
+            return result.statistic(metric) if any(t.test for t in result.trials) else None
+        return result.statistic(f"validation_{metric}") or result.statistic(metric)
 
     def chip_scores(self, result: Result) -> list[float]:
         """The headline figure of each chip, fractions of 1, on this run's split."""

@@ -103,7 +103,7 @@ def _room(array: Array) -> dict[str, int]:
 def kept_plate(key: str, results: Sequence[Result]) -> Plate | None:
     """The kept fraction each layer ended with, by arm."""
     kept = {result.arm: _kept_by_layer(result) for result in results}
-    kept = {arm: layers for arm, layers in kept.items() if layers}
+    kept = {arm: parts for arm, parts in kept.items() if any(v < 1 for v in parts.values())}
     layers = list(dict.fromkeys(layer for parts in kept.values() for layer in parts))
     if not layers:
         return None
@@ -136,7 +136,8 @@ def kept_plate(key: str, results: Sequence[Result]) -> Plate | None:
         key,
         draw,
         alt=f"Kept fraction per layer. {words}",
-        caption="Share of each layer's edges that the last mask keeps, mean over the chips.",
+        caption="Share of each layer's edges that the last mask keeps, mean over the "
+        "chips; arms that keep every edge are left out.",
         title="Kept fraction",
         size="half",
         legend=tuple(kept),

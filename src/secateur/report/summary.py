@@ -6,17 +6,24 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from secateur.report import numbers
-from secateur.report.headline import BASELINE, Entry
+from secateur.report.headline import BASELINE, GRAINS, Entry
 from secateur.report.reading import Run
 from secateur.report.sweeps import in_recipe, is_number
-
-GRAINS = {"pruned": "pairs", "pruned-cells": "cells"}
 
 
 def opening(run: Run, rows: Sequence[Entry]) -> Markup:
     """A few sentences on one run; the number the reader came for is emphasised."""
     mine = [row for row in rows if row.run is run]
-    sentences = [_what(run, mine), _physics(mine), *_outcome(run, mine)]
+    scored = [row for row in mine if row.mean is not None]
+    ours = [row for row in scored if row.result.arm in GRAINS]
+    best = max(ours or scored, key=lambda row: row.mean or 0.0, default=None)
+    sentences = [_what(run, mine), _physics(mine, best)]
+    if best is None:
+        sentences.append(Markup("No arm has finished with a figure yet."))
+    elif ours:
+        sentences += [_result(run, best), *_against_programming(best, scored), *_price(best)]
+    else:
+        sentences.append(_highest(run, best))
     return Markup(" ").join(sentences)
 
 
@@ -46,29 +53,28 @@ def _epochs(run: Run) -> int:
     return stated if isinstance(stated, int) else max(lengths, default=0)
 
 
-def _physics(rows: Sequence[Entry]) -> Markup:
-    """What the chips of the pruned arm (or of the first arm with a chip) were made of."""
-    with_physics = sorted(
-        (row for row in rows if any(trial.physics for trial in row.result.trials)),
-        key=lambda row: row.result.arm != "pruned",
-    )
-    if not with_physics:
+def _physics(rows: Sequence[Entry], best: Entry | None) -> Markup:
+    """What the chips of the best arm (or of the first arm with a chip) were made of."""
+    chipped = [row for row in rows if row.result.has_chip]
+    if not chipped:
         return Markup("No chip took part: these are digital results.")
-    facts = next(t.physics for t in with_physics[0].result.trials if t.physics)
+    row = best if best is not None and best.result.has_chip else chipped[0]
+    facts = next((t.physics for t in row.result.trials if t.physics), {})
     parts = _physics_parts(facts)
-    technology = facts.get("technology", "unnamed")
-    return escape(f"The chips are {technology}" + (f": {', '.join(parts)}." if parts else "."))
+    text = f"The chips of {row.name} are {facts.get('technology', 'of no named technology')}"
+    return escape(text + (f": {', '.join(parts)}." if parts else "."))
 
 
 def _physics_parts(facts: Mapping[str, Any]) -> list[str]:
     known = {key: value for key, value in facts.items() if value not in (None, "", 0)}
     parts = [f"forming {known['forming']}"] if "forming" in known else []
-    for key, words in (("read_noise", "read noise"), ("cycle_spread", "cycle-to-cycle spread")):
+    spread = "cycle_spread" if "cycle_spread" in facts else "cycle_spread_high"
+    for key, words in (("read_noise", "read noise"), (spread, "cycle-to-cycle spread")):
         if key in known:
             parts.append(f"{_amount(known[key])} {words}")
         elif is_number(facts.get(key)):
             parts.append(f"no {words}")
-    if "input_bits" in known:
+    if is_number(known.get("input_bits")):
         parts.append(f"{known['input_bits']}-bit inputs")
     if "circuit" in known:
         parts.append(str(known["circuit"]))
@@ -81,17 +87,10 @@ def _amount(value: Any) -> str:
     return f"{numbers.plain(100 * float(value))}{numbers.THIN}%"
 
 
-def _outcome(run: Run, rows: Sequence[Entry]) -> list[Markup]:
-    scored = [row for row in rows if row.mean is not None]
-    if not scored:
-        return [Markup("No arm has finished with a figure yet.")]
-    ours = [row for row in scored if row.result.arm in GRAINS]
-    best = max(ours or scored, key=lambda row: row.mean or 0.0)
-    if not ours:
-        sentence = Markup("The highest {} {} is that of {}: <strong>{}</strong>.")
-        mean = numbers.percent(best.mean)
-        return [sentence.format(run.split, run.record.metric, best.result.name, mean)]
-    return [_result(run, best), *_against_programming(best, scored), *_price(best)]
+def _highest(run: Run, best: Entry) -> Markup:
+    sentence = Markup("The highest {} {} is that of {}: <strong>{}</strong>.")
+    mean = numbers.percent(best.mean)
+    return sentence.format(run.split, run.record.metric, best.name, mean)
 
 
 def _result(run: Run, best: Entry) -> Markup:
@@ -122,7 +121,7 @@ def _against_programming(best: Entry, rows: Sequence[Entry]) -> list[Markup]:
         return []
     rival = max(fair, key=lambda row: row.mean or 0.0)
     gap = best.mean - (rival.mean or 0.0)
-    name = f"{rival.result.name} ({numbers.percent(rival.mean)})"
+    name = f"{rival.name} ({numbers.percent(rival.mean)})"
     doubt = ", though their intervals overlap" if _overlap(best, rival) else ""
     side = "ahead of" if gap >= 0 else "behind"
     return [

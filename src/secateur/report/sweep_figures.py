@@ -21,6 +21,8 @@ def accuracy_plate(key: str, run: Run, sweep: Sweep) -> Plate:
     metric, crossed = run.record.metric, crossings(sweep)
     names = [curve.name for curve in sweep.curves] + [arm for arm, _ in sweep.levels]
     level = " Level lines: arms that the setting does not touch." if sweep.levels else ""
+    if sweep.untouched:
+        level += f" Not drawn, nor touched: {', '.join(sweep.untouched)}."
     rings = any(crossing.value is not None for crossing in crossed)
     ring = " Rings: where a programmed curve crosses a pruned one." if rings else ""
     legend = [*(curve.arm for curve in sweep.curves), *(arm for arm, _ in sweep.levels)]

@@ -18,7 +18,7 @@ from secateur.report.drawing import (
     style,
 )
 from secateur.report.reading import Result, Run
-from secateur.report.sweeps import Curve, Sweep
+from secateur.report.sweeps import Curve, Sweep, usual_results
 
 PRICES = (
     ("flips_per_edge", "mask flips per edge"),
@@ -125,27 +125,30 @@ def _draw_trade(panel: Axes, curve: Curve, key: str) -> None:
 
 @dataclass(frozen=True)
 class Offer:
-    """One variant of an arm: its flips per edge, its headline mean in percent, its overrides."""
+    """One variant of an arm: flips per edge, headline mean in percent, words, settings varied."""
 
     arm: str
     flips: float
     percent: float
     words: str
+    settings: tuple[str, ...] = ()
 
 
 def offers(run: Run) -> dict[str, list[Offer]]:
     """All variants that flip, by arm, fewest flips first."""
-    found: dict[str, list[Offer]] = {}
-    for result in run.record.results:
+    found: dict[str, dict[tuple[float, float], Offer]] = {}
+    usual = list(usual_results(run).values())
+    # Those that stand for their arm come first, and so lend their name to all that are the same.
+    for result in (*usual, *run.record.results):
         score, flips = run.score(result), price(result, "flips_per_edge")
         if score is not None and score.mean is not None and flips:
-            changes = result.overrides.items()
-            words = ", ".join(
-                f"{k.rpartition('.')[2]} {numbers.value_words(v)}" for k, v in changes
-            )
-            offer = Offer(result.arm, flips, 100 * score.mean, words or "as in the recipe")
-            found.setdefault(result.arm, []).append(offer)
-    return {arm: sorted(some, key=lambda offer: offer.flips) for arm, some in found.items()}
+            changes = {} if any(result is known for known in usual) else result.overrides
+            words = [f"{k.rpartition('.')[2]} {numbers.value_words(v)}" for k, v in changes.items()]
+            name = ", ".join(words) or "as in the recipe"
+            offer = Offer(result.arm, flips, 100 * score.mean, name, tuple(changes))
+            found.setdefault(result.arm, {}).setdefault((offer.flips, offer.percent), offer)
+    order = {arm: sorted(some.values(), key=lambda o: o.flips) for arm, some in found.items()}
+    return {r.arm: order[r.arm] for r in run.record.results if r.arm in order}
 
 
 def frontier(some: Sequence[Offer]) -> list[Offer]:
@@ -159,10 +162,8 @@ def frontier(some: Sequence[Offer]) -> list[Offer]:
 
 def frontier_plate(key: str, run: Run) -> Plate | None:
     """Every variant of the searched arms by its price; None where only one setting was varied."""
-    varied = {
-        setting for r in run.record.results if r.arm in offers(run) for setting in r.overrides
-    }
     by_arm = {arm: some for arm, some in offers(run).items() if len(some) > 2}
+    varied = {key for some in by_arm.values() for offer in some for key in offer.settings}
     if len(varied) < 2 or not by_arm:
         return None
     words = "; ".join(

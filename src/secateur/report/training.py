@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from secateur.report.arms import look_of
 from secateur.report.drawing import Frame, Plate, few_ticks, plate, style
-from secateur.report.reading import Result, Run
+from secateur.report.reading import Result
 
 Curve = tuple[list[float], list[float]]
 CURVES = (
@@ -27,11 +27,17 @@ def mean_over_chips(result: Result, key: str, scale: float = 1.0) -> Curve:
     return epochs, [sum(by_epoch[epoch]) / len(by_epoch[epoch]) for epoch in epochs]
 
 
-def curves(key: str, run: Run, results: Sequence[Result]) -> list[Plate]:
-    """Plates of accuracy and loss against the epoch, one line per arm."""
+def is_trained(result: Result) -> bool:
+    """Whether there is a curve to draw: a single pass, for norm statistics, is none."""
+    return any(len(trial.history) > 1 for trial in result.trials)
+
+
+def curves(key: str, results: Sequence[Result]) -> list[Plate]:
+    """Plates of accuracy and loss against the epoch, one line per arm with a curve."""
+    trained = [result for result in results if is_trained(result)]
     plates = []
     for column, title, unit, scale in CURVES:
-        lines = {r.arm: mean_over_chips(r, column, scale) for r in results}
+        lines = {r.arm: mean_over_chips(r, column, scale) for r in trained}
         lines = {arm: line for arm, line in lines.items() if line[0]}
         if lines:
             plates.append(

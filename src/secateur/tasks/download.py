@@ -66,15 +66,20 @@ def download_bar(console: Console | None = None) -> Iterator[OnBytes]:
         DownloadColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
-        bars = {}
+    progress = Progress(*columns, console=console or Console(stderr=True))
+    bars = {}
 
-        def on_bytes(name: str, received: int, total: int | None) -> None:
-            if name not in bars:
-                bars[name] = progress.add_task(name, total=total)
-            progress.update(bars[name], completed=received, total=total)
+    def on_bytes(name: str, received: int, total: int | None) -> None:
+        if name not in bars:
+            # Begun at the first byte: where nothing is downloaded, nothing is shown.
+            progress.start()
+            bars[name] = progress.add_task(name, total=total)
+        progress.update(bars[name], completed=received, total=total)
 
+    try:
         yield on_bytes
+    finally:
+        progress.stop()
 
 
 def _fetch(file: PublishedFile, data_set: PublishedSet, folder: Path, on_bytes: OnBytes) -> None:

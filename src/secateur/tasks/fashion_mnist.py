@@ -1,16 +1,14 @@
 """Fashion-MNIST with the paper's network: 62 272 weights, images pooled to 14 x 14."""
 
+from pathlib import Path
+
 from torch import Tensor, nn
 
 from secateur.errors import SettingError
-from secateur.tasks.fashion_mnist_data import load_fashion_mnist
+from secateur.tasks.data import Data
+from secateur.tasks.download import download_bar
+from secateur.tasks.fashion_mnist_data import CLASSES, load_fashion_mnist
 from secateur.tasks.task import Task
-
-CLASSES = (
-    "T-shirt", "trouser", "pullover", "dress", "coat",
-    "sandal", "shirt", "sneaker", "bag", "ankle boot",
-)  # fmt: skip
-
 
 class FashionNetwork(nn.Module):
     """Two convolutions and two linear layers without biases; norms without affine parameters.
@@ -43,11 +41,16 @@ class FashionNetwork(nn.Module):
         return logits
 
 
+def _load(data: Path | None) -> Data:
+    with download_bar() as bar:
+        return load_fashion_mnist(data, on_bytes=bar)
+
+
 TASK = Task(
     name="fashion-mnist",
     title="Fashion-MNIST, pooled to 14 x 14",
-    classes=CLASSES,
-    load=load_fashion_mnist,
+    classes=tuple(CLASSES),
+    load=_load,
     network=FashionNetwork,
     readout="fc2",
 )

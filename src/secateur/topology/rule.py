@@ -95,7 +95,6 @@ def swap_across_band(scores: Tensor, mask: Tensor, count: int, *, dead_band: flo
     threshold = float(kth_largest(magnitude, count))
     kept = mask.reshape(-1)
     surplus = int(kept.sum()) - count
-    # One comparison against a per-edge limit finds both kinds of candidate in a single pass.
     leaving = (kept & (magnitude < threshold * (1.0 - dead_band))).nonzero().squeeze(1)
     entering = (magnitude > threshold * (1.0 + dead_band)).logical_and_(~kept).nonzero().squeeze(1)
     if surplus:

@@ -1,0 +1,87 @@
+"""A recipe is complete, re-runnable, and refuses what it does not know, by name."""
+
+import tomllib
+
+import pytest
+
+from secateur.errors import SettingError
+from secateur.experiment.recipe import ARM_NAMES, Recipe, parse_assignment
+from secateur.tasks import TASKS
+
+
+def shipped(task: str) -> Recipe:
+    return Recipe.parse(tomllib.loads(TASKS[task].recipe), where=task)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_shipped_recipe_survives_being_written_and_read(task):
+    recipe = shipped(task)
+    assert Recipe.parse(tomllib.loads(recipe.toml()), where="again") == recipe
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("arm", ARM_NAMES)
+def test_every_arm_of_a_shipped_recipe_is_valid(task, arm):
+    assert shipped(task).for_arm(arm).task == task
+
+
+def test_an_arm_sees_its_own_values_and_the_others_do_not():
+    recipe = Recipe.parse(
+        {"task": "digits", "arms": {"pruned": {"training": {"epochs": 3}}}}, where="here"
+    )
+    assert recipe.for_arm("pruned").training.epochs == 3
+    assert recipe.for_arm("digital").training.epochs == recipe.training.epochs
+
+
+def test_a_setting_given_by_hand_beats_an_arms_own():
+    recipe = Recipe.parse(
+        {"task": "digits", "arms": {"pruned": {"training": {"epochs": 3}}}}, where="here"
+    )
+    changed = recipe.with_settings({"training.epochs": 7})
+    assert changed.for_arm("pruned").training.epochs == 7
+    only_one = recipe.with_settings({"arms.digital.training.epochs": 9})
+    assert only_one.for_arm("pruned").training.epochs == 3
+    assert only_one.for_arm("digital").training.epochs == 9
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"training.epoch": 3}, ["training.epoch", "'epochs'"]),
+        ({"serach.grain": "cell"}, ["serach", "'search'"]),
+        ({"training.epochs": "many"}, ["training.epochs", "many", "integer"]),
+        ({"training.epochs": 0}, ["training.epochs", "0"]),
+        ({"search.grain": "sell"}, ["search.grain", "cell"]),
+        ({"run.arms": ["prund"]}, ["prund", "'pruned'"]),
+        ({"arms.prund.training.epochs": 3}, ["prund", "'pruned'"]),
+        ({"arms.pruned.search.grian": "cell"}, ["search.grian", "'grain'"]),
+        ({"chip.forming_voltage": -3.4}, ["chip.forming_voltage", "-3.4"]),
+        ({"training.learning_rate": float("nan")}, ["training.learning_rate"]),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_remedy(settings, words):
+    with pytest.raises(SettingError) as refusal:
+        shipped("digits").with_settings(settings)
+    for word in words:
+        assert word in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value"),
+    [
+        ("training.epochs=5", "training.epochs", 5),
+        ("search.keep_fraction = 0.3", "search.keep_fraction", 0.3),
+        ("network.hidden_norm=true", "network.hidden_norm", True),
+        ("chip.forming=ramp", "chip.forming", "ramp"),
+        ('search.keep_fraction={conv1=0.6, "*"=0.5}', "search.keep_fraction",
+         {"conv1": 0.6, "*": 0.5}),
+    ],
+)  # fmt: skip
+def test_an_assignment_reads_its_value_as_toml_or_as_a_word(text, path, value):
+    assert parse_assignment(text) == (path, value)
+
+
+@pytest.mark.parametrize("text", ["training.epochs", "=5", ""])
+def test_an_assignment_without_its_parts_is_refused(text):
+    with pytest.raises(SettingError, match="path=value"):
+        parse_assignment(text)

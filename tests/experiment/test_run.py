@@ -1,0 +1,187 @@
+"""A run: complete, honest about its parts, and the same to the bit however often it is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from secateur.errors import DivergedError, FileError, SettingError
+from secateur.experiment.arms import ARMS
+from secateur.experiment.recipe import ARM_NAMES, Recipe
+from secateur.experiment.runner import run_experiment
+
+TIMES = ("created", "wall_time_s", "command")
+
+
+def small(**settings) -> Recipe:
+    recipe = Recipe.parse(
+        {"task": "digits", "network": {"channels": 4, "hidden": 12},
+         "training": {"epochs": 3, "batch_size": 30}}, where="test",
+    )  # fmt: skip
+    return recipe.with_settings(settings)
+
+
+def without_times(record: dict) -> dict:
+    record = {key: value for key, value in record.items() if key not in TIMES}
+    for group in record["results"]:
+        for trial in group["trials"]:
+            trial.pop("wall_time_s")
+            trial.pop("notes")
+    return record
+
+
+def test_every_arm_runs_and_the_record_is_complete(tmp_path):
+    record = run_experiment(small(**{"training.epochs": 1}), tmp_path / "run")
+    assert [group["arm"] for group in record["results"]] == list(ARM_NAMES) == list(ARMS)
+    assert json.loads((tmp_path / "run/record.json").read_text()) == record
+    assert Recipe.read(tmp_path / "run/recipe.toml") == small(**{"training.epochs": 1})
+    for group in record["results"]:
+        (trial,) = group["trials"]
+        assert 0.0 <= trial["test"]["accuracy"] <= 1.0
+        assert trial["validation"] is None
+        assert sum(map(sum, trial["confusion"])) == 359
+        on_chip = group["arm"] not in ("digital", "digital-quantised")
+        assert bool(trial["pulses"]) == on_chip
+        assert (trial["maps"] is not None) == on_chip
+    lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    assert len([json.loads(line) for line in lines]) == len(ARM_NAMES)
+
+
+def test_a_selection_run_never_reads_the_test_set(tmp_path):
+    recipe = small(**{"run.split": "validation", "run.arms": ["digital"]})
+    record = run_experiment(recipe, tmp_path / "run")
+    (trial,) = record["results"][0]["trials"]
+    assert trial["test"] is None
+    assert trial["validation"]["accuracy"] > 0.3
+
+
+def test_both_parts_stand_beside_each_other(tmp_path):
+    recipe = small(**{"run.split": "both", "run.arms": ["pruned"]})
+    (group,) = run_experiment(recipe, tmp_path / "run")["results"]
+    (trial,) = group["trials"]
+    assert trial["test"]
+    assert trial["validation"]
+    assert {"accuracy", "validation_accuracy"} <= set(group["summary"])
+
+
+def test_chips_differ_and_the_same_seed_repeats(tmp_path):
+    recipe = small(**{"run.arms": ["pruned"], "run.chips": 2})
+    first = run_experiment(recipe, tmp_path / "a")
+    again = run_experiment(recipe, tmp_path / "b")
+    assert without_times(first) == without_times(again)
+    one, two = first["results"][0]["trials"]
+    assert one["history"] != two["history"]
+    assert one["pulses"] != two["pulses"]
+
+
+def test_a_varied_setting_makes_a_variant_each(tmp_path):
+    recipe = small(**{
+        "run.arms": ["pruned"], "training.epochs": 1,
+        "run.vary": {"chip.forming": ("full", "half", "ramp")},
+    })  # fmt: skip
+    record = run_experiment(recipe, tmp_path / "run")
+    assert [group["overrides"] for group in record["results"]] == [
+        {"chip.forming": forming} for forming in ("full", "half", "ramp")
+    ]
+    forms = [group["trials"][0]["physics"]["forming"] for group in record["results"]]
+    assert forms == ["full", "half", "ramp"]
+
+
+def start(out: Path, *extra: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "secateur", "run", "digits", "--out", str(out), *extra]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("arm", ["pruned-cells", "programmed-aware"])
+def test_killed_at_any_moment_and_resumed_the_record_is_the_same(tmp_path, arm):
+    settings = ["--arm", arm, "--epochs", "12", "--set", "network.channels=8"]
+    whole = start(tmp_path / "whole", *settings)
+    assert whole.wait(timeout=120) == 0, whole.stderr.read().decode()
+    out = tmp_path / "cut"
+    run, kills = start(out, *settings), 0
+    for epoch in (2, 5, 9):
+        checkpoints = out / "trials" / f"{arm}-chip0"
+        deadline = time.monotonic() + 60
+        # Just after a checkpoint, in the middle of the next epoch.
+        while not list(checkpoints.glob(f"checkpoint-{epoch:04d}.*")) and run.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        if run.poll() is None:
+            time.sleep(0.02)
+            os.killpg(run.pid, signal.SIGKILL)
+            kills += 1
+        run.wait()
+        run.stderr.close()
+        run = start(out, "--resume")
+    assert run.wait(timeout=120) == 0, run.stderr.read().decode()
+    assert kills >= 1
+    records = [json.loads((d / "record.json").read_text()) for d in (tmp_path / "whole", out)]
+    assert without_times(records[0]) == without_times(records[1])
+
+
+def test_a_truncated_checkpoint_is_passed_over_for_the_one_before_it(tmp_path):
+    recipe = small(**{"run.arms": ["pruned"]})
+    whole = run_experiment(recipe, tmp_path / "run")
+    trial = tmp_path / "run/trials/pruned-chip0"
+    (trial / "result.json").unlink()
+    newest = sorted(trial.glob("checkpoint-*"))[-1]
+    newest.write_bytes(newest.read_bytes()[:-100])
+    again = run_experiment(recipe, tmp_path / "run", resume=True)
+    (note,) = again["results"][0]["trials"][0]["notes"]
+    assert newest.name in note
+    assert without_times(again) == without_times(whole)
+
+
+def test_checkpoints_that_are_all_unreadable_are_refused(tmp_path):
+    recipe = small(**{"run.arms": ["pruned"]})
+    run_experiment(recipe, tmp_path / "run")
+    trial = tmp_path / "run/trials/pruned-chip0"
+    (trial / "result.json").unlink()
+    for checkpoint in trial.glob("checkpoint-*"):
+        checkpoint.write_bytes(b"not a checkpoint")
+    with pytest.raises(FileError, match="checkpoints"):
+        run_experiment(recipe, tmp_path / "run", resume=True)
+
+
+def test_another_thread_count_is_refused_on_resume(tmp_path):
+    run_experiment(small(**{"run.arms": ["random"]}), tmp_path / "run")
+    changed = small(**{"run.arms": ["random"], "run.threads": 2})
+    with pytest.raises(SettingError, match="--threads 1"):
+        run_experiment(changed, tmp_path / "run", resume=True)
+
+
+def test_another_setting_is_refused_on_resume_by_name(tmp_path):
+    run_experiment(small(**{"run.arms": ["random"]}), tmp_path / "run")
+    changed = small(**{"run.arms": ["random"], "search.keep_fraction": 0.4})
+    with pytest.raises(SettingError, match=r"search\.keep_fraction is 0\.5"):
+        run_experiment(changed, tmp_path / "run", resume=True)
+
+
+def test_an_earlier_run_is_never_overwritten(tmp_path):
+    recipe = small(**{"run.arms": ["random"]})
+    run_experiment(recipe, tmp_path / "run")
+    before = (tmp_path / "run/record.json").read_bytes()
+    with pytest.raises(FileError, match="--resume"):
+        run_experiment(recipe, tmp_path / "run")
+    assert (tmp_path / "run/record.json").read_bytes() == before
+
+
+def test_a_diverging_run_says_so(tmp_path):
+    recipe = small(**{"run.arms": ["digital"], "training.learning_rate": 1e9})
+    with pytest.raises(DivergedError, match="learning_rate"):
+        run_experiment(recipe, tmp_path / "run")
+
+
+def test_a_chip_that_is_too_small_is_refused(tmp_path):
+    recipe = small(**{"run.arms": ["pruned"], "chip.macros": 1, "network.hidden": 4000})
+    with pytest.raises(Exception, match="No room"):
+        run_experiment(recipe, tmp_path / "run")

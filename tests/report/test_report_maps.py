@@ -1,0 +1,71 @@
+"""The maps of a chip: what can be shown is shown, what is corrupt is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+
+from secateur.errors import FileError
+from secateur.report import read_run
+from secateur.report.maps import chip_maps, read_maps
+
+
+def write(path: Path, **arrays: np.ndarray) -> Path:
+    np.savez_compressed(path, **{name.replace("__", "/"): a for name, a in arrays.items()})
+    return path
+
+
+def test_arrays_find_their_rooms(tmp_path: Path) -> None:
+    ones = np.ones((2, 3), np.float32)
+    path = write(
+        tmp_path / "maps.npz",
+        macro__10__final=ones,
+        macro__2__final=2 * ones,
+        macro__2__pulses=ones.astype(np.int32),
+        **{"weight__block.0.conv__mask": ones > 0, "cells__after_set": ones[0], "what__else": ones},
+    )
+    maps = read_maps(path, chip=4)
+    assert maps.chip == 4
+    assert list(maps.macros) == ["2", "10"]
+    assert maps.macros["2"].as_formed is None
+    assert maps.macros["2"].final[0, 0] == 2
+    assert maps.layers["block.0.conv"].mask.all()
+    assert maps.cells["after_set"].shape == (3,)
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "maps.npz", macro__0__final=np.random.default_rng(0).random((64, 64)))
+    path.write_bytes(path.read_bytes()[:-90])
+    with pytest.raises(FileError, match="truncated"):
+        read_maps(path)
+
+
+def test_a_pickled_array_is_never_opened(tmp_path: Path) -> None:
+    path = write(tmp_path / "maps.npz", cells__after_set=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(FileError, match="cannot be read"):
+        read_maps(path)
+
+
+def test_an_array_of_the_wrong_shape_is_refused_by_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "maps.npz", macro__0__final=np.zeros(5))
+    with pytest.raises(FileError, match="macro/0/final"):
+        read_maps(path)
+
+
+def run_with_maps(directory: Path, maps: str) -> Path:
+    result = synthetic.result(np.random.default_rng(0), "pruned", chips=1, epochs=2)
+    result["trials"][0]["maps"] = maps
+    return synthetic.write_run(directory, synthetic.record([result], chips=1))
+
+
+def test_maps_outside_of_the_run_directory_are_not_read(tmp_path: Path) -> None:
+    write(tmp_path / "secret.npz", cells__after_set=np.zeros(3))
+    run = read_run(run_with_maps(tmp_path / "run", "../secret.npz"))
+    with pytest.raises(FileError, match="outside"):
+        chip_maps(run, run.record.results[0])
+
+
+def test_maps_that_are_gone_are_simply_absent(tmp_path: Path) -> None:
+    run = read_run(run_with_maps(tmp_path / "run", "trials/pruned-chip0/maps.npz"))
+    assert chip_maps(run, run.record.results[0]) is None
