@@ -15,27 +15,36 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from secateur.chip import Chip, FixedVoltage, SimulatedChip, VoltageRamp
-    from secateur.circuit import ReadPerProduct, ReadPerStep
+    from secateur.chip import Chip, FixedVoltage, Forming, SimulatedChip, VoltageRamp
+    from secateur.circuit import Circuit, ReadPerProduct, ReadPerStep
     from secateur.device import Technology
     from secateur.errors import SecateurError
     from secateur.experiment.evaluate import Evaluation, evaluate
-    from secateur.network import detach_, load_, program_, prune_, pruned_weights, quantise_, save
-    from secateur.topology import Annealed, TopK
+    from secateur.network import (
+        detach_,
+        load_,
+        program_,
+        prune_,
+        pruned_weights,
+        quantise_,
+        save,
+        settle_,
+    )
+    from secateur.topology import Annealed, Rule, TopK
 
 # Looked up on first use: `secateur --help` does not wait for torch.
 _HOME = {
-    "Annealed": "topology", "Chip": "chip", "Evaluation": "experiment.evaluate",
-    "FixedVoltage": "chip", "ReadPerProduct": "circuit", "ReadPerStep": "circuit",
-    "SecateurError": "errors", "SimulatedChip": "chip", "Technology": "device", "TopK": "topology",
+    "Annealed": "topology", "Chip": "chip", "Circuit": "circuit", "Evaluation": "experiment.evaluate",
+    "FixedVoltage": "chip", "Forming": "chip", "ReadPerProduct": "circuit", "ReadPerStep": "circuit",
+    "Rule": "topology", "SecateurError": "errors", "SimulatedChip": "chip", "Technology": "device", "TopK": "topology",
     "VoltageRamp": "chip", "detach_": "network", "evaluate": "experiment.evaluate",
     "load_": "network", "program_": "network", "prune_": "network", "pruned_weights": "network",
-    "quantise_": "network", "save": "network",
+    "quantise_": "network", "save": "network", "settle_": "network",
 }  # fmt: skip
 __all__ = [
-    "Annealed", "Chip", "Evaluation", "FixedVoltage", "ReadPerProduct", "ReadPerStep",
-    "SecateurError", "SimulatedChip", "Technology", "TopK", "VoltageRamp", "detach_", "evaluate",
-    "load_", "program_", "prune_", "pruned_weights", "quantise_", "save",
+    "Annealed", "Chip", "Circuit", "Evaluation", "FixedVoltage", "Forming", "ReadPerProduct", "ReadPerStep",
+    "Rule", "SecateurError", "SimulatedChip", "Technology", "TopK", "VoltageRamp", "detach_", "evaluate",
+    "load_", "program_", "prune_", "pruned_weights", "quantise_", "save", "settle_",
 ]  # fmt: skip
 
 

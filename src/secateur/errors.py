@@ -18,7 +18,7 @@ class SecateurError(Exception):
         self.what, self.where, self.cause, self.remedy = what, where, cause, remedy
         located = f"{what} ({where})" if where else what
         parts = (located, f"Likely cause: {cause}" if cause else "", remedy)
-        super().__init__(" ".join(part.rstrip(".") + "." for part in parts if part))
+        super().__init__(" ".join(_ended(part) for part in parts if part))
 
 
 class SettingError(SecateurError, ValueError):
@@ -39,6 +39,10 @@ class FileError(SecateurError, OSError):
 
 class DivergedError(SecateurError, ArithmeticError):
     """A training run whose loss is no longer a finite number."""
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

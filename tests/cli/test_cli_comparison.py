@@ -51,8 +51,8 @@ def test_figures_over_chips_come_with_their_interval(capsys):
     record = _record(_result("digital", chip=False), _result("pruned", chip=True))
     heading, _, digital, pruned = _rows(record, capsys)
     assert heading == [
-        "arm", "test accuracy", "test std", "n", "flips/edge", "most worn cell", "SET", "RESET",
-        "programming",
+        "arm", "test accuracy", "test std", "n", "flips/edge", "most worn", "SET", "RESET",
+        "energy",
     ]  # fmt: skip
     assert digital == ["digital", "91.00 ± 0.50 %", "0.25 %", "3", "-", "-", "-", "-", "-"]
     assert pruned == [

@@ -31,13 +31,6 @@ UNREADABLE = [
 ]
 
 
-@pytest.fixture
-def empty(tmp_path, monkeypatch):
-    """An empty working directory."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def _is_one_paragraph(text: str) -> bool:
     return text.startswith("secateur: ") and text.count("\n") == 1 and text.endswith("\n")
 

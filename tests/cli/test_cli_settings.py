@@ -69,7 +69,9 @@ def test_several_settings_can_be_varied():
     }
 
 
-@pytest.mark.parametrize("text", ["search.dead_band", "search.dead_band=", "=1,2"])
+@pytest.mark.parametrize(
+    "text", ["search.dead_band", "search.dead_band=", "search.dead_band=[]", "=1,2"]
+)
 def test_varying_nothing_is_refused(text):
     with pytest.raises(SettingError, match="names no values"):
         recipe_of(Asked(task="digits", vary=[text]))

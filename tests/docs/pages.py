@@ -9,7 +9,9 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
-_FENCE = re.compile(r"(?:<!-- not run:(?P<reason>[^>]*)-->\n)?```(?P<kind>\w*)\n(?P<code>.*?)```", re.S)
+_FENCE = re.compile(
+    r"(?:<!-- not run:(?P<reason>[^>]*)-->\n)?```(?P<kind>\w*)\n(?P<code>.*?)```", re.S
+)
 _LINK = re.compile(r"(?<!`)\[[^\]]+\]\(([^)\s]+)\)")
 _INLINE_COMMAND = re.compile(r"`(secateur [^`]+)`")
 
@@ -51,10 +53,7 @@ def run(name: str) -> dict[str, Any]:
 def commands(text: str) -> list[str]:
     """The `secateur ...` command lines of a page, in shell blocks and in running text."""
     listed = [
-        line
-        for block in blocks(text)
-        if block.kind == "sh"
-        for line in block.code.splitlines()
+        line for block in blocks(text) if block.kind == "sh" for line in block.code.splitlines()
     ]
     listed += _INLINE_COMMAND.findall(_FENCE.sub("", text))
     return [line[line.index("secateur ") :] for line in listed if _calls(line)]

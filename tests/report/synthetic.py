@@ -318,7 +318,8 @@ def record(results: Sequence[JsonDict], *, chips: int, classes: int = 10) -> Jso
         "title": "Fashion-MNIST (14 × 14)",
         "classes": CLASSES[:classes] if classes <= 10 else [f"class {n}" for n in range(classes)],
         "metric": "accuracy",
-        "command": f"secateur run fashion-mnist --chips {chips} --sweep-programming-error",
+        "command": f"secateur run fashion-mnist --chips {chips} --vary "
+        "chip.values.programming_error=0,0.02,0.05,0.1,0.15,0.2,0.3 --out runs/2026-11-23-errors",
         "created": "2026-11-23T20:00:00Z",
         "wall_time_s": 5412.0,
         "versions": {"secateur": "0.1.0", "torch": "2.13.0", "numpy": "2.4.6", "python": "3.11.2"},

@@ -9,10 +9,10 @@ import synthetic
 
 from secateur.report import read_run
 from secateur.report.crossings import crossings
-from secateur.report.headline import shown_results
+from secateur.report.headline import name_of, shown_results
 from secateur.report.reading import Run
 from secateur.report.sweep_figures import crossing_words
-from secateur.report.sweeps import comparisons, in_recipe, sweeps
+from secateur.report.sweeps import comparisons, in_recipe, shipped, sweeps
 from secateur.report.trade_off import Offer, frontier, trade_off_curves
 
 ERROR, BAND = "chip.programming_error", "search.dead_band"
@@ -136,6 +136,24 @@ def test_where_only_variants_ran_the_headline_takes_those_the_recipe_has(tmp_pat
     assert [r.overrides[ERROR] for r in shown_results(run)] == [0.05, 0.05, 0.05]
 
 
+def test_an_arm_that_nothing_touches_stands_for_itself(tmp_path: Path) -> None:
+    values = (0.01, 0.3)  # neither is the recipe's
+    run = run_of(tmp_path, [exact("random", 0.1, search__dead_band=value) for value in values])
+    (shown,) = shown_results(run)
+    assert name_of(run, shown) == "random"
+
+
+def test_a_technologys_number_is_told_by_the_physics_of_the_same_arm(tmp_path: Path) -> None:
+    swept = exact("programmed", 0.7, chip__values__programming_error=0.3)
+    other = exact("programmed", 0.9, search__dead_band=0.2)
+    for result, told in ((swept, 0.3), (other, 0.07)):
+        for trial in result["trials"]:
+            trial["physics"]["programming_error"] = told
+    run = run_of(tmp_path, [swept, other])
+    for result in run.record.results:
+        assert shipped(run, result, "chip.values.programming_error") == 0.07
+
+
 def test_an_arm_is_never_left_out_of_the_headline(tmp_path: Path) -> None:
     values = (0.01, 0.3)  # neither is the recipe's
     results = [exact("pruned", 0.8 + v, search__dead_band=v) for v in values]
@@ -160,7 +178,7 @@ def test_words_are_compared_with_the_recipes_value_first(tmp_path: Path) -> None
     )
     (comparison,) = comparisons(run)
     assert comparison.values == ("half", "full", "ramp")
-    assert comparison.shipped == ("half",)
+    assert comparison.shipped == {"pruned": "half"}
     assert comparison.untouched == ("digital",)
     means = {v: run.score(r).mean for v, r in comparison.cells["pruned"].items()}
     assert means == {"half": 0.87, "full": 0.86, "ramp": 0.88}

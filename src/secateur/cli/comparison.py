@@ -25,10 +25,12 @@ def legend(record: Record) -> str:
     """What the figures are taken over."""
     chips = max((len(result.trials) for result in record.results), default=0)
     if chips < 2:
-        return "One chip, so no interval. Pulses and energy are those of the whole training."
+        over = "One chip, so no interval"
+    else:
+        over = f"Means over {chips} chips, ± the 95 % interval of the mean; std is over chips"
     return (
-        f"Means over {chips} chips, ± the 95 % interval of the mean; std is over chips. Pulses "
-        "and energy are those of one chip in the whole training."
+        f"{over}. Most worn: pulses on the cell that had most. SET, RESET and energy: all the "
+        "programming of one chip."
     )
 
 
@@ -42,10 +44,10 @@ def _columns(record: Record) -> dict[str, Cell]:
     if any(result.has_chip for result in results):
         columns |= {
             "flips/edge": lambda result: ratio(_mean(result, "flips_per_edge")),
-            "most worn cell": lambda result: count(_mean(result, "most_worn_cell")),
+            "most worn": lambda result: count(_mean(result, "most_worn_cell")),
             "SET": lambda result: count(result.pulses("set")),
             "RESET": lambda result: count(result.pulses("reset")),
-            "programming": lambda result: quantity(_mean(result, "programming_energy_J"), "J"),
+            "energy": lambda result: quantity(_mean(result, "programming_energy_J"), "J"),
         }
     return columns
 

@@ -27,7 +27,9 @@ def show_json(content: Any) -> None:
 
 def table(*columns: str, numbers: tuple[str, ...] = ()) -> Table:
     """An empty table with a rule under its heading; columns of numbers are aligned right."""
-    made = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    made = Table(
+        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", show_edge=False
+    )
     for name in columns:
         made.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
     return made

@@ -104,20 +104,24 @@ def _vary(asked: Asked) -> dict[str, list[Any]]:
     if asked.sweep_programming_error:
         varied[SWEEP_PATH] = list(SWEEP_VALUES)
     for text in asked.vary:
-        path, sign, values = (part.strip() for part in text.partition("="))
-        if not (path and sign and values):
+        path, _, words = (part.strip() for part in text.partition("="))
+        values = _values(words)
+        if not path or not values:
             raise SettingError(
                 f"--vary {text!r} names no values",
                 remedy="Write path=value,value, as in search.keep_fraction=0.3,0.5,0.7",
             )
         _once(varied, path, "--vary")
-        listed = parse_value(values) if values.startswith("[") else None
-        varied[path] = listed if isinstance(listed, list) else _words(values)
+        varied[path] = values
     return varied
 
 
-def _words(values: str) -> list[Any]:
-    return [parse_value(value.strip()) for value in values.split(",")]
+def _values(words: str) -> list[Any]:
+    """A TOML array, or values between commas."""
+    listed = parse_value(words) if words.startswith("[") else None
+    if isinstance(listed, list):
+        return listed
+    return [parse_value(word.strip()) for word in words.split(",")] if words else []
 
 
 def _once(settings: dict[str, Any], path: str, option: str) -> None:

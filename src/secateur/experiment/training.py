@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from secateur.errors import DivergedError
 from secateur.experiment.recipe import Training
 from secateur.keyed import generator, key_of
-from secateur.network import pruned_weights
+from secateur.network import pruned_weights, settle_
 from secateur.tasks import Split
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -82,11 +82,12 @@ class Trainer:
         return max(len(self.split) // self.settings.batch_size, 1)
 
     def run(self, after_epoch: Callable[[dict[str, Any]], None]) -> None:
-        """Trains from where `progress` stands to the last epoch."""
+        """Trains from where `progress` stands to the last epoch, and deploys the last scores."""
         while self.progress.epoch < self.epochs:
             line = self._epoch(self.progress.epoch)
             self.progress.history.append(line)
             after_epoch(line)
+        settle_(self.model)
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then half a cosine to zero over all steps."""

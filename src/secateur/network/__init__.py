@@ -1,6 +1,6 @@
 """A MODEL ON A CHIP: one product that joins scores, masks, placement and circuit."""
 
-from secateur.network.attach import detach_, program_, prune_, pruned_weights, quantise_
+from secateur.network.attach import detach_, program_, prune_, pruned_weights, quantise_, settle_
 from secateur.network.saving import load_, pack, save, unpack_
 from secateur.network.search import Search
 from secateur.network.survey import PRUNABLE, Where
@@ -24,6 +24,7 @@ __all__ = [
     "quantise_",
     "read_tensors",
     "save",
+    "settle_",
     "unpack_",
     "write_tensors",
 ]

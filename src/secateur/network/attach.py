@@ -191,6 +191,18 @@ def detach_(model: nn.Module) -> nn.Module:
     return model
 
 
+def settle_(model: nn.Module) -> nn.Module:
+    """Brings the chip to what a model's scores ask for now; returns the model.
+
+    Training does so before each forward pass, so that the last optimizer step of a loop is not
+    on the chip yet. Sends pulses, counted as any; does nothing where no weight is pruned.
+    """
+    searches = {id(w.search): w.search for w in pruned_weights(model).values() if w.search}
+    for search in searches.values():
+        search.settle_now()
+    return model
+
+
 def pruned_weights(model: nn.Module) -> dict[str, PrunedWeight]:
     """The pruned weights of a model, each once, by the names they had when they were pruned.
 

@@ -123,6 +123,6 @@ class ChipLayer(nn.Module):
 
 def settings_of(original: nn.Module) -> dict[str, Any]:
     """The settings of a plain layer that networks look up, such as `hidden_size`."""
-    kinds = (bool, int, float, str, tuple)
+    kinds = (bool, int, float, str, tuple, type(None))
     found = {n: s for n, s in vars(original).items() if isinstance(s, kinds)}
     return {n: s for n, s in found.items() if not n.startswith("_") and n != "training"}

@@ -84,12 +84,23 @@ class Search:
         """
         if not self._changed(asking):
             return
-        for n, weight in enumerate(self.weights):
-            self._seen[n].copy_(weight.scores)
-        self._versions = self._current()
+        self._look()
         self.changes += 1
-        if self.changes % self.interval:
-            return
+        if self.changes % self.interval == 0:
+            self._select()
+
+    @torch.no_grad()
+    def settle_now(self) -> None:
+        """Selects by the scores as they are, whatever the interval: the end of a search."""
+        self._look()
+        self._select()
+
+    def _look(self) -> None:
+        for seen, weight in zip(self._seen, self.weights, strict=True):
+            seen.copy_(weight.scores)
+        self._versions = self._current()
+
+    def _select(self) -> None:
         scores = [weight.scores for weight in self.weights]
         masks = [weight.mask for weight in self.weights]
         self.deploy(self.rule.next(scores, masks, self.counts()))

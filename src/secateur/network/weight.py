@@ -20,6 +20,9 @@ class Settling(Protocol):
     changes: int
     restoring: bool
 
+    def settle_now(self) -> None:
+        """Brings the chip to what the scores ask for, whatever the interval."""
+
     def settle(self, asking: "PrunedWeight") -> None:
         """Brings the chip to what the scores ask for."""
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 from secateur.report import numbers
-from secateur.report.chip_figures import pair_comparison_plate
 from secateur.report.drawing import Plate
 from secateur.report.headline import BASELINE
+from secateur.report.histograms import pair_comparison_plate
 from secateur.report.maps import Array, chip_maps
 from secateur.report.reading import Result, Run
 from secateur.report.sweeps import Comparison

@@ -165,7 +165,7 @@ def chart(key: str, rows: Sequence[Entry]) -> Plate | None:
     spread = (
         "One chip each, so there is no interval."
         if single
-        else "Bars: 95 % intervals of the mean; ticks: single chips."
+        else "Bars: 95\u202f% intervals of the mean; ticks: single chips."
     )
     compared = any(row.name == BASELINE for row in drawn)
     names = {row.number: f"{row.number} {row.run.name}" for row in rows}

@@ -25,14 +25,9 @@ from secateur.report import (
     training,
 )
 from secateur.report.arms import swatch
-from secateur.report.chip_figures import (
-    MapPlate,
-    histogram_plates,
-    macro_maps,
-    unshown_macros,
-    wear_plate,
-)
 from secateur.report.drawing import Plate
+from secateur.report.histograms import histogram_plates, wear_plate
+from secateur.report.macro_figures import MapPlate, macro_maps, unshown_macros
 from secateur.report.maps import ChipMaps, chip_maps
 from secateur.report.reading import Result, Run, read_runs
 from secateur.report.sweeps import comparisons, sweeps

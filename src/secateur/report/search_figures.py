@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from secateur.report import numbers, palette
 from secateur.report.arms import look_of
-from secateur.report.chip_figures import Key, MapPlate
 from secateur.report.drawing import Frame, Plate, few_ticks, logarithmic, plate, style
+from secateur.report.macro_figures import Key, MapPlate
 from secateur.report.maps import Array, ChipMaps
 from secateur.report.png import block_means, data_uri, to_levels
 from secateur.report.ramps import STEPS, diverging, gradient, veil

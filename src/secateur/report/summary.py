@@ -94,7 +94,7 @@ def _highest(run: Run, best: Entry) -> Markup:
 
 
 def _result(run: Run, best: Entry) -> Markup:
-    interval = f" (95 % interval {numbers.interval_percent(best.score)})"
+    interval = f" (95\u202f% interval {numbers.interval_percent(best.score)})"
     spread = interval if best.score and best.score.interval else ""
     return Markup("Pruning {} reached <strong>{}</strong> {} {}{}{}.").format(
         GRAINS[best.result.arm],

@@ -31,7 +31,7 @@ def accuracy_plate(key: str, run: Run, sweep: Sweep) -> Plate:
         lambda frame: _draw_accuracy(frame, sweep, crossed),
         alt=f"{metric} against {sweep.setting} for {', '.join(names)}",
         caption=f"{metric.capitalize()} on the {run.split} split, percent, against "
-        f"{sweep.setting}. Bands and bars: 95 % intervals over the chips.{level}{ring}",
+        f"{sweep.setting}. Bands and bars: 95\u202f% intervals over the chips.{level}{ring}",
         legend=tuple(dict.fromkeys(legend)),
     )
 

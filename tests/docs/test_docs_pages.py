@@ -1,7 +1,8 @@
 """What the pages say is true: their examples run, their commands parse, their links lead there."""
 
+import re
 import shlex
-from typing import Any
+from xml.etree import ElementTree
 
 import pages
 import pytest
@@ -13,7 +14,9 @@ from secateur.cli.settings import Asked, recipe_of
 from secateur.experiment.arms import ARMS
 
 _NAMES = [str(page.relative_to(pages.ROOT)) for page in pages.PAGES]
-_WITH_EXAMPLES = [n for n in _NAMES if any(b.kind == "python" for b in pages.blocks(pages.named(n)))]
+_WITH_EXAMPLES = [
+    n for n in _NAMES if any(b.kind == "python" for b in pages.blocks(pages.named(n)))
+]
 _COMMANDS = sorted({(n, line) for n in _NAMES for line in pages.commands(pages.named(n))})
 
 
@@ -36,15 +39,11 @@ def test_examples_that_are_not_run_say_why(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "line"), _COMMANDS)
-def test_commands_parse(name: str, line: str, tmp_path: Any, monkeypatch: Any) -> None:
+def test_commands_parse(name: str, line: str) -> None:
     words = shlex.split(line, comments=True)[1:]
-    command = typer.main.get_command(app)
-    with command.make_context("secateur", list(words)) as context:
-        if words == ["--help"]:
-            pytest.fail("`--help` ends the program before it comes here")
-        found, sub, rest = command.resolve_command(context, [*context._protected_args, *context.args])
-        assert sub is not None
-        given = sub.make_context(found, rest, parent=context).params
+    found, group = words[0], typer.main.get_command(app)
+    with group.commands[found].make_context(found, words[1:]) as context:
+        given = context.params
     if found == "run" and given["task"] is not None:
         asked = Asked(
             task=given["task"], options=(("--arm", "run.arms", list(given["arm"] or [])),),
@@ -67,13 +66,25 @@ def test_links_lead_somewhere(name: str) -> None:
             assert anchor in pages.anchors(page.read_text(encoding="utf-8")), target
 
 
+def test_the_picture_is_drawn_for_light_and_dark() -> None:
+    picture = ElementTree.fromstring(pages.named("docs/method.svg"))
+    space = {"svg": "http://www.w3.org/2000/svg"}
+    style = picture.findtext("svg:style", namespaces=space)
+    assert "prefers-color-scheme: dark" in style
+    used = {c for e in picture.iter() for c in e.get("class", "").split()}
+    assert used <= set(re.findall(r"\.([\w-]+)", style))
+    assert picture.findtext("svg:title", namespaces=space)
+
+
 def test_every_page_can_be_reached_from_the_readme() -> None:
     linked = set(pages.links(pages.named("README.md")))
     assert {name for name in _NAMES if name != "README.md"} <= linked
 
 
 def test_the_readme_lists_the_arms() -> None:
-    listed = [arm.strip("`") for arm, _ in pages.rows(pages.named("README.md"), "arm", "what it is")]
+    listed = [
+        arm.strip("`") for arm, _ in pages.rows(pages.named("README.md"), "arm", "what it is")
+    ]
     assert listed == list(ARMS)
 
 

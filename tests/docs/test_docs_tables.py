@@ -1,9 +1,11 @@
 """Tables of settings, names and units are those of the code."""
 
 import importlib
+import importlib.util
 import inspect
 import json
-from typing import Any, get_args, get_origin, Literal
+import re
+from typing import Any, Literal, get_args, get_origin
 
 import pages
 import pytest
@@ -42,7 +44,9 @@ def _settings() -> dict[str, list[str]]:
 
 def test_the_recipes_page_lists_every_setting_with_its_default() -> None:
     fields = _fields()
-    listed = {name.strip("`"): default for name, (default, _) in _settings().items() if ":" not in name}
+    listed = {
+        name.strip("`"): default for name, (default, _) in _settings().items() if ":" not in name
+    }
     assert listed == {name: _in_words(field) for name, field in fields.items()}
 
 
@@ -94,5 +98,6 @@ def _exists(path: str) -> bool:
             found = importlib.import_module(".".join(parts[:n]))
         else:
             arguments = inspect.signature(found).parameters if callable(found) else ()
-            return n == len(parts) and (part in fields or part in arguments)
+            kept = re.search(rf"self\.{part}\b", inspect.getsource(found))
+            return n == len(parts) and (part in fields or part in arguments or bool(kept))
     return True

@@ -1,0 +1,98 @@
+"""The house keeps its plan: layers, small files, one owner of the conductances, no pickles."""
+
+import ast
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "src/secateur").rglob("*.py"))
+PAGES = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
+
+# What a pulse writes to: no name of these may be touched outside the room that owns the cells.
+CELL_STATE = {
+    "_conductance", "_status", "_stuck", "_difference", "_deviation", "_address",
+    "_change", "_switch", "_relax", "_break_down",
+}  # fmt: skip
+
+
+def touched(source: str) -> set[str]:
+    """Attributes a module reads, writes or names in a string (for `setattr` and its like)."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_outside_the_chip_room_touches_the_state_of_cells(path: Path) -> None:
+    """A weight that its layer holds may be called `_deviation`; a chip's may not be reached."""
+    if "chip" in path.relative_to(ROOT / "src/secateur").parts[:1]:
+        pytest.skip("the room that owns the cells")
+    reached = {
+        node.attr
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and node.attr in CELL_STATE
+        and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+    }
+    assert not reached
+    assert not touched(path.read_text(encoding="utf-8")) & {"_conductance", "_change", "_switch"}
+
+
+def test_the_search_for_touched_state_finds_it() -> None:
+    assert "_conductance" in touched("chip._conductance[3] = 1.0")
+    assert "_conductance" in touched('setattr(chip, "_conductance", 1)')
+    assert "_change" in touched("chip._change(cells, values)")
+    assert touched("law.high_conductance") == {"high_conductance"}
+
+
+def test_every_room_imports_only_the_rooms_above_it() -> None:
+    command = shutil.which("lint-imports", path=str(Path(sys.executable).parent))
+    command = command or shutil.which("lint-imports")
+    if command is None:
+        pytest.skip("import-linter is not installed: pip install secateur[dev]")
+    result = subprocess.run(
+        [command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_stay_small(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def names_of_imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_unpickled(path: Path) -> None:
+    """A checkpoint from elsewhere must not be able to run code."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not {"pickle", "cPickle", "dill", "joblib.numpy_pickle"} & set(names_of_imports(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "weights_only"):
+            assert isinstance(node.value, ast.Constant)
+            assert node.value.value is (node.arg == "weights_only")
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+            assert any(keyword.arg == "weights_only" for keyword in node.keywords)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_room_is_called_utils_and_no_state_is_global(path: Path) -> None:
+    assert path.stem not in ("utils", "helpers", "misc", "common")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Global)]
