@@ -103,9 +103,7 @@ def measure(models: dict[str, nn.Module], rounds: int) -> dict[str, list[float]]
     steppers = {name: stepper(model) for name, model in models.items()}
     times: dict[str, list[float]] = {name: [] for name in models}
     for number in range(rounds + 2):
-        batches = [
-            ((number * BLOCK + n) * BATCH) % (len(targets) - BATCH) for n in range(BLOCK)
-        ]
+        batches = [((number * BLOCK + n) * BATCH) % (len(targets) - BATCH) for n in range(BLOCK)]
         for name, step in steppers.items():
             begin = time.perf_counter()
             for first in batches:

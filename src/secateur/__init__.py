@@ -1,13 +1,13 @@
 """secateur prunes random resistive memory into working neural networks.
 
-    import torch, secateur as st
+import torch, secateur as st
 
-    chip = st.SimulatedChip("taox-40nm", seed=0)
-    model = MyNetwork()
-    st.prune_(model, chip, keep_fraction=0.5)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
-    ...
-    print(st.evaluate(model, loader))
+chip = st.SimulatedChip("taox-40nm", seed=0)
+model = MyNetwork()
+st.prune_(model, chip, keep_fraction=0.5)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
+...
+print(st.evaluate(model, loader))
 """
 
 from typing import TYPE_CHECKING, Any
@@ -34,18 +34,55 @@ if TYPE_CHECKING:
 
 # Looked up on first use: `secateur --help` does not wait for torch.
 _HOME = {
-    "Annealed": "topology", "Chip": "chip", "Circuit": "circuit", "Evaluation": "experiment.evaluate",
-    "FixedVoltage": "chip", "Forming": "chip", "ReadPerProduct": "circuit", "ReadPerStep": "circuit",
-    "Rule": "topology", "SecateurError": "errors", "SimulatedChip": "chip", "Technology": "device", "TopK": "topology",
-    "VoltageRamp": "chip", "detach_": "network", "evaluate": "experiment.evaluate",
-    "load_": "network", "program_": "network", "prune_": "network", "pruned_weights": "network",
-    "quantise_": "network", "save": "network", "settle_": "network",
-}  # fmt: skip
+    "Annealed": "topology",
+    "Chip": "chip",
+    "Circuit": "circuit",
+    "Evaluation": "experiment.evaluate",
+    "FixedVoltage": "chip",
+    "Forming": "chip",
+    "ReadPerProduct": "circuit",
+    "ReadPerStep": "circuit",
+    "Rule": "topology",
+    "SecateurError": "errors",
+    "SimulatedChip": "chip",
+    "Technology": "device",
+    "TopK": "topology",
+    "VoltageRamp": "chip",
+    "detach_": "network",
+    "evaluate": "experiment.evaluate",
+    "load_": "network",
+    "program_": "network",
+    "prune_": "network",
+    "pruned_weights": "network",
+    "quantise_": "network",
+    "save": "network",
+    "settle_": "network",
+}
 __all__ = [
-    "Annealed", "Chip", "Circuit", "Evaluation", "FixedVoltage", "Forming", "ReadPerProduct", "ReadPerStep",
-    "Rule", "SecateurError", "SimulatedChip", "Technology", "TopK", "VoltageRamp", "detach_", "evaluate",
-    "load_", "program_", "prune_", "pruned_weights", "quantise_", "save", "settle_",
-]  # fmt: skip
+    "Annealed",
+    "Chip",
+    "Circuit",
+    "Evaluation",
+    "FixedVoltage",
+    "Forming",
+    "ReadPerProduct",
+    "ReadPerStep",
+    "Rule",
+    "SecateurError",
+    "SimulatedChip",
+    "Technology",
+    "TopK",
+    "VoltageRamp",
+    "detach_",
+    "evaluate",
+    "load_",
+    "program_",
+    "prune_",
+    "pruned_weights",
+    "quantise_",
+    "save",
+    "settle_",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -56,6 +56,9 @@ def test_a_setting_given_by_hand_beats_an_arms_own():
         ({"arms.prund.training.epochs": 3}, ["prund", "'pruned'"]),
         ({"arms.pruned.search.grian": "cell"}, ["search.grian", "'grain'"]),
         ({"chip.forming_voltage": -3.4}, ["chip.forming_voltage", "-3.4"]),
+        ({"search.keep_fraction": 0.0}, ["search.keep_fraction", "0.0"]),
+        ({"search.keep_fraction": 1.5}, ["search.keep_fraction", "1.5"]),
+        ({"run.vary": {"training.epochs": []}}, ["run.vary", "training.epochs"]),
         ({"training.learning_rate": float("nan")}, ["training.learning_rate"]),
     ],
 )

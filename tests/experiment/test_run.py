@@ -15,7 +15,7 @@ from secateur.experiment.arms import ARMS
 from secateur.experiment.recipe import ARM_NAMES, Recipe
 from secateur.experiment.runner import run_experiment
 
-TIMES = ("created", "wall_time_s", "command")
+TIMES = ("created", "wall_time_s")
 
 
 def small(**settings) -> Recipe:
@@ -125,6 +125,8 @@ def test_killed_at_any_moment_and_resumed_the_record_is_the_same(tmp_path, arm):
     assert run.wait(timeout=120) == 0, run.stderr.read().decode()
     assert kills >= 1
     records = [json.loads((d / "record.json").read_text()) for d in (tmp_path / "whole", out)]
+    for record in records:
+        record["command"] = record["command"].replace(str(tmp_path / "whole"), str(out))
     assert without_times(records[0]) == without_times(records[1])
 
 

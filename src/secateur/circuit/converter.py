@@ -21,7 +21,7 @@ class _Quantise(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         inputs, step = ctx.saved_tensors
         # What rounds to the last level is inside; one fused pass instead of a mask and a product.
-        low, high = ((level + side) * float(step) for level, side in zip(ctx.levels, (-0.5, 0.5)))
+        low, high = (ctx.levels[0] - 0.5) * float(step), (ctx.levels[1] + 0.5) * float(step)
         passed = torch.ops.aten.hardtanh_backward(gradients[0], inputs, low, high)
         return passed, None, None, None
 

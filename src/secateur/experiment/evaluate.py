@@ -51,9 +51,8 @@ def evaluate(model: nn.Module, loader: Iterable[tuple[Tensor, Tensor]]) -> Evalu
     model.eval()
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     losses, samples, confusion = 0.0, 0, torch.zeros(0, 0, dtype=torch.int64)
-    for inputs, targets in loader:
-        logits = model(inputs.to(device))
-        targets = targets.to(device)
+    for inputs, answers in loader:
+        logits, targets = model(inputs.to(device)), answers.to(device)
         losses += float(F.cross_entropy(logits, targets, reduction="sum"))
         samples += len(targets)
         classes = logits.shape[1]

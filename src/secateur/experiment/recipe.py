@@ -4,7 +4,7 @@ import copy
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -34,7 +34,9 @@ class Run(_Section):
         description="validation: train without the validation part and measure on it, as for "
         "choosing settings; test: train on both parts, read the test set once; both: one each",
     )
-    vary: dict[str, tuple[float | int | str | bool, ...]] = Field(default_factory=dict)
+    vary: dict[str, Annotated[tuple[float | int | str | bool, ...], Field(min_length=1)]] = Field(
+        default_factory=dict, description="settings to vary one at a time, each with its values"
+    )
 
 
 class Training(_Section):
@@ -63,17 +65,22 @@ class ChipSettings(_Section):
     forming: Literal["full", "half", "ramp"] = "full"
     forming_voltage: float | None = Field(None, gt=0, description="volts, instead of full or half")
     circuit: Literal["read-per-step", "read-per-product"] = "read-per-step"
-    macros: int | None = Field(None, ge=1, description="how many it has; as many as needed if unset")
+    macros: int | None = Field(None, ge=1, description="how many it has; unset: as many as needed")
     values: dict[str, float] = Field(
         default_factory=dict, description="technology parameters to replace, in SI units"
     )
+
+
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class SearchSettings(_Section):
     """The search for the topology."""
 
     grain: Literal["pair", "cell"] = "pair"
-    keep_fraction: float | dict[str, float] = 0.5
+    keep_fraction: Share | dict[str, Share] = Field(
+        0.5, description="of the formed edges, of each weight; or by the names of weights"
+    )
     scope: Literal["layer", "global"] = "layer"
     dead_band: float = Field(0.0, ge=0, lt=1)
     interval: int = Field(1, ge=1, description="steps from mask update to mask update")
@@ -244,6 +251,9 @@ def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(run.get("arms"), list):
             run["arms"] = tuple(run["arms"])
         if isinstance(run.get("vary"), Mapping):
-            run["vary"] = {k: tuple(v) if isinstance(v, list) else v for k, v in run["vary"].items()}
+            run["vary"] = {
+                path: tuple(values) if isinstance(values, list) else values
+                for path, values in run["vary"].items()
+            }
         whole["run"] = run
     return whole

@@ -12,10 +12,10 @@ from joblib import Parallel, delayed
 
 from secateur.errors import FileError, SecateurError, SettingError
 from secateur.experiment.arms import ARMS, technology_of
-from secateur.files import write_atomically
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.record import record_of
 from secateur.experiment.trial import Part, Trial, run_trial
+from secateur.files import write_atomically
 from secateur.tasks import task_named
 
 
@@ -91,11 +91,11 @@ def run_experiment(
     task = task_named(recipe.task)
     _check(recipe, trials)
     task.load(data)
-    _prepare(recipe, out, resume=resume)
+    command = _prepare(recipe, out, resume=resume, command=command)
     processes = max(1, min((os.cpu_count() or 1) // recipe.run.threads, len(trials)))
     watch.begin(_total_epochs(recipe, trials))
     try:
-        results = _run_all(trials, recipe, out, data, processes, watch)
+        results = _run_all(trials, recipe, out, data=data, processes=processes, watch=watch)
     finally:
         watch.end()
     record = record_of(
@@ -108,20 +108,18 @@ def run_experiment(
 
 
 def _run_all(
-    trials: list[Trial], recipe: Recipe, out: Path, data: Path | None, processes: int, watch: Watch
-) -> list[dict[str, Any]]:
+    trials: list[Trial], recipe: Recipe, out: Path, *, data: Path | None, processes: int,
+    watch: Watch,
+) -> list[dict[str, Any]]:  # fmt: skip
     results: dict[int, dict[str, Any]] = {}
-    jobs = (
-        delayed(_isolated)(n, trial, recipe, out, data) for n, trial in enumerate(trials)
-    )
-    tail = _Tail(out / "metrics.jsonl", watch)
-    with Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1) as pool:
-        with tail:
-            for number, result in pool(jobs):
-                if isinstance(result, SecateurError):
-                    raise result
-                results[number] = result
-                watch.trial(result)
+    jobs = (delayed(_isolated)(n, trial, recipe, out, data) for n, trial in enumerate(trials))
+    pool = Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)
+    with pool, _Tail(out / "metrics.jsonl", watch):
+        for number, result in pool(jobs):
+            if isinstance(result, SecateurError):
+                raise result
+            results[number] = result
+            watch.trial(result)
     return [results[number] for number in range(len(trials))]
 
 
@@ -204,8 +202,9 @@ def _total_epochs(recipe: Recipe, trials: list[Trial]) -> int:
     return total
 
 
-def _prepare(recipe: Recipe, out: Path, *, resume: bool) -> None:
-    path = out / "recipe.toml"
+def _prepare(recipe: Recipe, out: Path, *, resume: bool, command: str) -> str:
+    """Begins or re-opens the run directory; returns the command that began the run."""
+    path, begun = out / "recipe.toml", out / "run.json"
     if not resume:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise FileError(
@@ -214,12 +213,14 @@ def _prepare(recipe: Recipe, out: Path, *, resume: bool) -> None:
                 remedy="Go on with that run by --resume, or give another --out",
             )  # fmt: skip
         write_atomically(path, recipe.toml().encode())
-        return
+        write_atomically(begun, json.dumps({"command": command}).encode())
+        return command
     if not path.exists():
         raise FileError(
             "There is no run to resume", where=str(out), remedy="Start one without --resume"
         )
     _check_same(Recipe.read(path), recipe, out)
+    return str(json.loads(begun.read_text())["command"]) if begun.exists() else command
 
 
 def _check_same(begun: Recipe, asked: Recipe, out: Path) -> None:

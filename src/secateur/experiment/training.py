@@ -134,7 +134,7 @@ class Trainer:
         self.optimizer.zero_grad()
         logits = self.model(inputs)
         loss = F.cross_entropy(logits, targets, label_smoothing=self.settings.label_smoothing)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
         self.optimizer.step()
         return logits.detach(), loss.detach()
 

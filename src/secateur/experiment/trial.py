@@ -14,10 +14,10 @@ from secateur.errors import FileError
 from secateur.experiment.arms import Arm, arm_named, circuit_from
 from secateur.experiment.checkpoint import restore_checkpoint, save_checkpoint
 from secateur.experiment.evaluate import chip_of, evaluate
-from secateur.files import write_atomically
 from secateur.experiment.maps import save_maps
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.training import Trainer, keep_freed_memory
+from secateur.files import write_atomically
 from secateur.keyed import key_of
 from secateur.network import ProgrammedWeight, PrunedWeight, pruned_weights
 from secateur.tasks import Data, Split, Task, task_named
@@ -92,7 +92,7 @@ def run_trial(
     model = trainer.model
     if arm.finish(model, own, seed=seed):
         renew_norms(model, training, batch_size=own.training.batch_size)
-    result = _result(trial, own, model, trainer, measured, seed, notes)
+    result = _result(trial, own, trainer, measured=measured, seed=seed, notes=notes)
     if trial.chip == 0 and trial.part == "test" and chip_of(model) is not None:
         save_maps(folder / "maps.npz", model)
         result["maps"] = f"trials/{folder.name}/maps.npz"
@@ -103,7 +103,9 @@ def run_trial(
 
 def batches(split: Split, size: int = _EVALUATION_BATCH) -> Iterator[tuple[Tensor, Tensor]]:
     """A split in order, in batches."""
-    yield from zip(split.inputs.split(size), split.targets.split(size), strict=True)
+    for first in range(0, len(split), size):
+        last = first + size
+        yield split.inputs[first:last], split.targets[first:last]
 
 
 @torch.no_grad()
@@ -156,9 +158,10 @@ def _trainer(arm: Arm, task: Task, recipe: Recipe, training: Split, seed: int) -
 
 
 def _result(
-    trial: Trial, recipe: Recipe, model: nn.Module, trainer: Trainer, measured: Split, seed: int,
+    trial: Trial, recipe: Recipe, trainer: Trainer, *, measured: Split, seed: int,
     notes: list[str],
 ) -> dict[str, Any]:  # fmt: skip
+    model = trainer.model
     figures = evaluate(model, batches(measured))
     weights = pruned_weights(model)
     chip = chip_of(model)

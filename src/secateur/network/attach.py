@@ -9,7 +9,7 @@ from torch import nn
 
 from secateur.chip import Chip
 from secateur.circuit import Circuit, InputConverter, ReadPerStep
-from secateur.errors import ModelError, SettingError, nearest
+from secateur.errors import ChipError, ModelError, SettingError, nearest
 from secateur.keyed import generator, key_of
 from secateur.network.reading import DigitalWeight, WeightSource
 from secateur.network.search import Search
@@ -239,6 +239,12 @@ def _pruned(
     chip.to(target)
     formed = chip.status(region) != chip.PRISTINE
     available = formed if grain == "cell" else formed.any(dim=-1)
+    if not bool(available.any()):
+        raise ChipError(
+            "No cell of this weight was formed, so that nothing can be kept", where=plain.name,
+            cause="a forming voltage far below the technology's breakdown voltage",
+            remedy="Form a new chip with a higher voltage or fraction; this one has been pulsed",
+        )  # fmt: skip
     edges = torch.arange(available.numel(), device=target)
     cells = cells_of(edges, grain=grain, first_cell=region.first_cell)
     read = chip.read_back(cells.view(-1)).view_as(cells)

@@ -58,12 +58,15 @@ def _share(keep_fraction: Mapping[str, float], weight: PlainWeight, used: set[st
 
 
 def _matches(pattern: str, name: str, layer: str) -> bool:
-    return fnmatchcase(name, pattern) or fnmatchcase(layer, pattern)
+    # The module that owns a weight may sit inside the layer: the output projection of attention.
+    owner = name.rpartition(".")[0]
+    return any(fnmatchcase(word, pattern) for word in (name, layer, owner))
 
 
 def _idle(pattern: str, weights: Sequence[PlainWeight]) -> SettingError:
-    names = [name for weight in weights for name in (*weight.names, *weight.layers)]
-    if any(fnmatchcase(name, pattern) for name in names):
+    pairs = [pair for w in weights for pair in zip(w.names, w.layers, strict=True)]
+    names = [name for pair in pairs for name in pair]
+    if any(_matches(pattern, name, layer) for name, layer in pairs):
         return SettingError(
             f"keep_fraction names {pattern!r}, but an entry before it matches the same weights",
             cause="the first entry that matches counts",

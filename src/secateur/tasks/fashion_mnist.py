@@ -10,6 +10,7 @@ from secateur.tasks.download import download_bar
 from secateur.tasks.fashion_mnist_data import CLASSES, load_fashion_mnist
 from secateur.tasks.task import Task
 
+
 class FashionNetwork(nn.Module):
     """Two convolutions and two linear layers without biases; norms without affine parameters.
 
