@@ -27,7 +27,7 @@ def calibrated(bits: int = 4, *, signed: bool = False, **options: float) -> Inpu
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @pytest.mark.parametrize("signed", [False, True])
 def test_all_levels_and_no_others_come_out(bits: int, signed: bool) -> None:
-    step = torch.tensor(0.25)
+    step = 0.25
     inputs = torch.linspace(-2.0 * 2**bits, 2.0 * 2**bits, 20_001)
     levels = quantise(inputs, step=step, bits=bits, signed=signed).unique() / step
     highest = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
@@ -48,7 +48,7 @@ def test_the_nearest_level_is_taken(
     inputs = torch.tensor(values)
     highest = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
     lowest = -highest if signed else 0
-    quantised = quantise(inputs, step=torch.tensor(step), bits=bits, signed=signed)
+    quantised = quantise(inputs, step=step, bits=bits, signed=signed)
     reference = torch.fake_quantize_per_tensor_affine(inputs, step, 0, lowest, highest)
     # Half-way between two levels either is the nearest.
     half_way = ((inputs / step - 0.5) % 1.0 - 0.5).abs() > 0.499
@@ -60,21 +60,21 @@ def test_the_nearest_level_is_taken(
 @given(st.integers(0, 2**20), st.integers(2, 8), st.booleans())
 def test_quantising_twice_is_quantising_once(seed: int, bits: int, signed: bool) -> None:
     inputs = torch.randn(50, generator=torch.Generator().manual_seed(seed))
-    once = quantise(inputs, step=torch.tensor(0.1), bits=bits, signed=signed)
-    assert torch.equal(quantise(once, step=torch.tensor(0.1), bits=bits, signed=signed), once)
+    once = quantise(inputs, step=0.1, bits=bits, signed=signed)
+    assert torch.equal(quantise(once, step=0.1, bits=bits, signed=signed), once)
 
 
 def test_a_signed_range_is_symmetric() -> None:
     inputs = torch.randn(100, generator=torch.Generator().manual_seed(0))
-    plus = quantise(inputs, step=torch.tensor(0.3), bits=4, signed=True)
-    minus = quantise(-inputs, step=torch.tensor(0.3), bits=4, signed=True)
+    plus = quantise(inputs, step=0.3, bits=4, signed=True)
+    minus = quantise(-inputs, step=0.3, bits=4, signed=True)
     assert torch.equal(plus, -minus)
 
 
 def test_arguments_are_left_as_they_are() -> None:
     inputs = torch.randn(10)
     before = inputs.clone()
-    quantise(inputs, step=torch.tensor(0.5), bits=3, signed=True)
+    quantise(inputs, step=0.5, bits=3, signed=True)
     assert torch.equal(inputs, before)
 
 
@@ -90,8 +90,7 @@ def test_the_gradient_is_that_of_clipping(signed: bool) -> None:
     levels = torch.arange(-2 * highest, 2 * highest) + 0.1
     upstream = torch.linspace(0.5, 2.0, levels.numel())
     inputs = (levels * step).requires_grad_()
-    steps = torch.tensor(step)
-    quantised = quantise(inputs, step=steps, bits=bits, signed=signed)
+    quantised = quantise(inputs, step=step, bits=bits, signed=signed)
     (gradient,) = torch.autograd.grad((quantised * upstream).sum(), inputs)
 
     reference = torch.fake_quantize_per_tensor_affine(inputs, step, 0, lowest, highest)
@@ -99,7 +98,7 @@ def test_the_gradient_is_that_of_clipping(signed: bool) -> None:
     torch.testing.assert_close(gradient, expected)
 
     ahead, behind = (
-        quantise(inputs.detach() + side * step, step=steps, bits=bits, signed=signed)
+        quantise(inputs.detach() + side * step, step=step, bits=bits, signed=signed)
         for side in (0.5, -0.5)
     )
     # What rounds to the last level is inside; the mean over a step ends on the level itself.
@@ -109,7 +108,7 @@ def test_the_gradient_is_that_of_clipping(signed: bool) -> None:
 
 def test_nothing_flows_outside_the_range() -> None:
     inputs = torch.tensor([-1.0, 0.2, 0.9, 5.0], requires_grad=True)
-    quantise(inputs, step=torch.tensor(0.1), bits=3, signed=False).sum().backward()
+    quantise(inputs, step=0.1, bits=3, signed=False).sum().backward()
     assert inputs.grad is not None
     assert inputs.grad.tolist() == [0.0, 1.0, 0.0, 0.0]
 

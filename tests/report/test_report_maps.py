@@ -8,7 +8,8 @@ import synthetic
 
 from secateur.errors import FileError
 from secateur.report import read_run
-from secateur.report.maps import chip_maps, read_maps
+from secateur.report.macro_figures import in_use
+from secateur.report.maps import MacroMaps, chip_maps, read_maps
 
 
 def write(path: Path, **arrays: np.ndarray) -> Path:
@@ -32,6 +33,23 @@ def test_arrays_find_their_rooms(tmp_path: Path) -> None:
     assert maps.macros["2"].final[0, 0] == 2
     assert maps.layers["block.0.conv"].mask.all()
     assert maps.cells["after_set"].shape == (3,)
+
+
+def test_a_macro_in_little_use_is_shown_where_cells_were_formed() -> None:
+    formed = np.full((64, 64), 1e-7, np.float32)
+    formed[8:20, 4:30] = np.random.default_rng(0).uniform(8e-6, 2e-5, (12, 26))
+    pulses = (formed > 1e-5).astype(np.int32)
+    part, words = in_use(MacroMaps(as_formed=formed, pulses=pulses))
+    assert np.array_equal(part.as_formed, formed[8:20, 4:30])
+    assert part.pulses.sum() == pulses.sum()
+    assert part.final is None
+    assert "rows 8–19 and columns 4–29 of 64 × 64" in words
+
+
+def test_a_macro_in_full_use_is_shown_whole() -> None:
+    formed = np.random.default_rng(0).uniform(1e-6, 2e-5, (64, 64))
+    macro = MacroMaps(as_formed=formed)
+    assert in_use(macro) == (macro, "")
 
 
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:

@@ -101,6 +101,18 @@ class Chip(ABC):
     def reset(self, cells: Tensor) -> None:
         """One RESET pulse to each cell: a high cell goes low."""
 
+    def switch(self, cells: Tensor, up: Tensor) -> None:
+        """RESETs the cells where `up` is False, then SETs those where it is True.
+
+        What a mask update sends; in one pass where a chip can.
+
+        Args:
+            cells: int64, no cell twice.
+            up: boolean, one per cell.
+        """
+        self.reset(cells[~up])
+        self.set(cells[up])
+
     @abstractmethod
     def write_verify(
         self, cells: Tensor, targets: Tensor, *, tolerance: float = 0.02, attempts: int = 10

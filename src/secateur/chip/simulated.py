@@ -1,5 +1,6 @@
 """A simulated chip: the device's physics applied to every cell that a pulse reaches."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -242,12 +243,20 @@ class SimulatedChip(Chip):
     def set(self, cells: Tensor) -> None:
         """See `Chip.set`; the new conductance is drawn around the cell's own median."""
         for part in torch.split(self._checked(cells), _PART):
-            self._switch(part, self.ledger.set, to=self.HIGH)
+            self._switch(part, torch.ones_like(part, dtype=torch.bool))
 
     def reset(self, cells: Tensor) -> None:
         """See `Chip.reset`."""
         for part in torch.split(self._checked(cells), _PART):
-            self._switch(part, self.ledger.reset, to=self.LOW)
+            self._switch(part, torch.zeros_like(part, dtype=torch.bool))
+
+    def switch(self, cells: Tensor, up: Tensor) -> None:
+        """See `Chip.switch`; the draws of both kinds of pulse are made at once."""
+        cells = self._checked(cells)
+        for part, raised in zip(
+            torch.split(cells, _PART), torch.split(up.to(self.device), _PART), strict=True
+        ):
+            self._switch(part, raised)
 
     def write_verify(
         self, cells: Tensor, targets: Tensor, *, tolerance: float = 0.02, attempts: int = 10
@@ -272,7 +281,8 @@ class SimulatedChip(Chip):
             self.reset(cells[places])
             # A low state on target needs no SET; one above it needs one to be RESET anew.
             places = off_target(self.read_back(cells[places]))
-            self._switch(cells[places], self.ledger.set, to=self.HIGH, median=aim[places])
+            raised = torch.ones_like(places, dtype=torch.bool)
+            self._switch(cells[places], raised, median=aim[places])
             read = self.read_back(cells[places])
             aim[places] = device.next_aim(aim[places], read=read, target=targets[places])
             places = off_target(read)
@@ -281,39 +291,38 @@ class SimulatedChip(Chip):
 
     # --- Inside ----------------------------------------------------------------------------------
 
-    def _switch(
-        self, cells: Tensor, count: Tensor, *, to: int, median: Tensor | None = None
-    ) -> None:
+    def _switch(self, cells: Tensor, up: Tensor, *, median: Tensor | None = None) -> None:
+        """One pulse to each cell: SET where `up`, RESET elsewhere."""
         if not cells.numel():
             return
-        law = self.technology
-        count[cells] += 1
+        law, n = self.technology, cells.numel()
+        self.ledger.set.index_add_(0, cells, up.to(torch.int32))
+        self.ledger.reset.index_add_(0, cells, (~up).to(torch.int32))
         # One Philox call serves the frozen and the new draws alike.
-        pulses = self.ledger.counts(cells).long()
-        both = torch.cat([cells, cells])
-        counts = torch.cat([torch.zeros_like(pulses), pulses])
-        draws = normals(self._words(both, counts, _CELL))
-        n = cells.numel()
+        counts = torch.zeros(2 * n, dtype=torch.int64, device=self.device)
+        counts[n:] = self.ledger.counts(cells)
+        draws = normals(self._words(cells.repeat(2), counts, _CELL))
         frozen, cycle = draws[:, :n], draws[0, n:]
-        limit = device.endurance_limit(frozen[3], median=law.endurance, spread=law.endurance_spread)
-        worn = self.ledger.wear(cells) > limit if law.endurance < 1e9 else None
-        if worn is not None and bool(worn.any()):
-            self._stuck[cells[worn]] = True
-        source = self.LOW if to == self.HIGH else self.HIGH
-        moves = (self._status[cells] == source) & ~self._stuck[cells]
+        self._wear_out(cells, frozen[3])
+        # HIGH cells can be lowered and LOW ones raised, unless they are stuck.
+        moves = (self._status[cells] == self.HIGH - up.to(torch.int8)) & ~self._stuck[cells]
         if not bool(moves.all()):
-            cells, frozen, cycle = cells[moves], frozen[:, moves], cycle[moves]
+            cells, up, frozen, cycle = cells[moves], up[moves], frozen[:, moves], cycle[moves]
             median = median[moves] if median is not None else None
-        if to == self.HIGH:
-            centre = law.high_conductance if median is None else median
-            raised = self._high(frozen[0], cycle, centre)
-            if median is not None:
-                # A SET that stops at a small current finds a cell already above it: no change.
-                raised = torch.maximum(raised, self._conductance[cells])
-            self._change(cells, raised)
-        else:
-            self._change(cells, self._low(frozen[1], cycle))
-        self._status[cells] = to
+        raised = self._high(frozen[0], cycle, law.high_conductance if median is None else median)
+        if median is not None:
+            # A SET that stops at a small current finds a cell already above it: no change.
+            raised = torch.maximum(raised, self._conductance[cells])
+        self._change(cells, torch.where(up, raised, self._low(frozen[1], cycle)))
+        self._status[cells] = self.LOW + up.to(torch.int8)
+
+    def _wear_out(self, cells: Tensor, draw: Tensor) -> None:
+        law, wear = self.technology, self.ledger.wear(cells)
+        if int(wear.amax()) < law.endurance * math.exp(-8.0 * law.endurance_spread):
+            # Eight spreads below the median: no float32 draw reaches that far.
+            return
+        limit = device.endurance_limit(draw, median=law.endurance, spread=law.endurance_spread)
+        self._stuck[cells[wear > limit]] = True
 
     def _high(self, frozen: Tensor, cycle: Tensor, median: float | Tensor) -> Tensor:
         law = self.technology

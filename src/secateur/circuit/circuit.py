@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch
 from torch import Tensor
 
 from secateur.keyed import normal
@@ -46,7 +47,7 @@ class ReadPerStep(Circuit):
     def weight(self, mean: Tensor, deviation: Tensor, *, gain: float, key: int) -> Tensor:
         """Mean plus noise of one read."""
         draw = normal(mean.shape, key=key, device=mean.device)
-        return draw.mul_(deviation).add_(mean).mul_(gain)
+        return torch.addcmul(mean, deviation, draw).mul_(gain)
 
     def product(
         self, linear: LinearMap, inputs: Tensor, weight: Tensor, deviation: Tensor, *, gain: float,

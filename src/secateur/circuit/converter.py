@@ -12,26 +12,26 @@ class _Quantise(torch.autograd.Function):
     """Round and clip; the gradient passes inside the range and stops outside it."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, step: Tensor, lowest: int, highest: int) -> Tensor:
-        ctx.save_for_backward(inputs, step)
-        ctx.levels = lowest, highest
-        return (inputs / step).round_().clamp_(lowest, highest).mul_(step)
+    def forward(ctx: Any, inputs: Tensor, step: float, lowest: int, highest: int) -> Tensor:
+        ctx.save_for_backward(inputs)
+        # What rounds to the last level is inside.
+        ctx.inside = (lowest - 0.5) * step, (highest + 0.5) * step
+        return (inputs * (1.0 / step)).round_().clamp_(lowest, highest).mul_(step)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        inputs, step = ctx.saved_tensors
-        # What rounds to the last level is inside; one fused pass instead of a mask and a product.
-        low, high = (ctx.levels[0] - 0.5) * float(step), (ctx.levels[1] + 0.5) * float(step)
-        passed = torch.ops.aten.hardtanh_backward(gradients[0], inputs, low, high)
+        (inputs,) = ctx.saved_tensors
+        # One fused pass instead of a mask and a product.
+        passed = torch.ops.aten.hardtanh_backward(gradients[0], inputs, *ctx.inside)
         return passed, None, None, None
 
 
-def quantise(inputs: Tensor, *, step: Tensor, bits: int, signed: bool) -> Tensor:
+def quantise(inputs: Tensor, *, step: float, bits: int, signed: bool) -> Tensor:
     """The nearest of 2^bits levels, straight-through inside the range.
 
     Args:
         inputs: any shape.
-        step: 0-dimensional, the distance of two levels.
+        step: the distance of two levels, above 0.
         bits: 1 or more.
         signed: levels -(2^(bits-1) - 1) ... 2^(bits-1) - 1 instead of 0 ... 2^bits - 1; the
             symmetric range drives a line with either sign alike.
@@ -44,13 +44,17 @@ def quantise(inputs: Tensor, *, step: Tensor, bits: int, signed: bool) -> Tensor
     return result
 
 
+# A range moves slowly: looking at every batch would cost as much as the conversion itself.
+_FIRST, _EVERY = 64, 8
+
+
 class InputConverter(nn.Module):
     """Quantises activations to `bits` on a range that training finds and evaluation keeps.
 
     In training the range follows `headroom` times the root mean square of the inputs, but no
-    further than their peak, as an exponential average; the sign is settled by the first batch
-    that has a negative input. In evaluation both are frozen, so that a result does not depend on
-    its batch.
+    further than their peak, as an exponential average over the first batches and every eighth
+    after them; the sign is settled by the first of these that has a negative input. In evaluation
+    both are frozen, so that a result does not depend on its batch.
 
     Args:
         bits: of the converter, 2 to 16.
@@ -60,6 +64,7 @@ class InputConverter(nn.Module):
 
     full_scale: Tensor
     signed: Tensor
+    batches: Tensor
 
     def __init__(self, bits: int, *, headroom: float = 4.0, momentum: float = 0.05) -> None:
         super().__init__()
@@ -68,11 +73,15 @@ class InputConverter(nn.Module):
         self.bits, self.headroom, self.momentum = bits, headroom, momentum
         self.register_buffer("full_scale", torch.zeros(()))
         self.register_buffer("signed", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Quantised inputs of the same shape."""
         if self.training:
-            self._follow(inputs.detach())
+            batch = int(self.batches)
+            if batch < _FIRST or batch % _EVERY == 0:
+                self._follow(inputs.detach())
+            self.batches.add_(1)
         elif float(self.full_scale) == 0.0:
             raise SettingError(
                 "A converter has no range yet",
@@ -82,7 +91,7 @@ class InputConverter(nn.Module):
         signed = bool(self.signed)
         highest = 2 ** (self.bits - 1) - 1 if signed else 2**self.bits - 1
         # Before the first input that is not zero the range is zero, and so is every output.
-        step = (self.full_scale / highest).clamp_min(torch.finfo(self.full_scale.dtype).tiny)
+        step = max(float(self.full_scale) / highest, torch.finfo(torch.float32).tiny)
         return quantise(inputs, step=step, bits=self.bits, signed=signed)
 
     @torch.no_grad()

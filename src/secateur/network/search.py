@@ -164,8 +164,7 @@ class Search:
         up = raised.unsqueeze(1).expand_as(cells).reshape(-1)
         cells = cells.view(-1)
         formed = self.chip.conducting(cells)
-        self.chip.reset(cells[formed & ~up])
-        self.chip.set(cells[formed & up])
+        self.chip.switch(cells[formed], up[formed])
 
     def _note(self, edges: Tensor) -> None:
         """Reads edges back that have just been SET, and remembers what they weigh."""

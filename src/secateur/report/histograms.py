@@ -99,6 +99,7 @@ def histogram_plates(key: str, maps: ChipMaps) -> list[Plate]:
             )
         )
     pairs = _samples(maps, PAIR_KINDS)
+    pruned = " Pruned pairs sit near zero, with the residual of their RESET." if maps.layers else ""
     if pairs:
         plates.append(
             plate(
@@ -107,8 +108,7 @@ def histogram_plates(key: str, maps: ChipMaps) -> list[Plate]:
                 alt="Histograms of the difference of the two conductances of a pair: "
                 + ", ".join(words for words, _, _ in pairs),
                 caption="Difference of the two conductances of a pair, which is its weight before "
-                "scaling; share of the pairs in each bin. Pruned pairs sit near zero, with the "
-                "residual of their RESET.",
+                f"scaling; share of the pairs in each bin.{pruned}",
                 title="Weight of a pair",
                 size="half",
             )

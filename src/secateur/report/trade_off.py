@@ -69,8 +69,8 @@ def trade_off_plate(key: str, run: Run, sweep: Sweep) -> Plate | None:
         alt=f"{metric} against mask flips per edge, pulses per edge and the most worn cell, for "
         f"values of {sweep.setting} from {sweep.values[0]:g} to {sweep.values[-1]:g}",
         caption=f"What {sweep.setting} buys: {metric} on the {run.split} split (percent, bars: "
-        "95\u202f% intervals over the chips) against what it costs the chip. The numbers at the points "
-        f"are values of {sweep.setting}; up and to the left is better.",
+        "95\u202f% intervals over the chips) against what it costs the chip. The numbers at the "
+        f"points are values of {sweep.setting}; up and to the left is better.",
         legend=tuple(dict.fromkeys(curve.arm for curve in curves)),
     )
 
