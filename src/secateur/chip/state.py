@@ -80,7 +80,10 @@ def first_difference(here: Any, there: Any) -> str | None:
         One phrase, or None where they are equal.
     """
     own, saved = dict(_leaves("", here)), dict(_leaves("", there))
-    for path in [*own, *saved]:
+    paths = [*own, *saved]
+    # What is missing on one side explains more than a value that differs because of it.
+    missing = [path for path in paths if (path in own) != (path in saved)]
+    for path in missing + paths:
         if own.get(path, _ABSENT) != saved.get(path, _ABSENT):
             return f"{path} is {own.get(path, _ABSENT)} here, {saved.get(path, _ABSENT)} saved"
     return None
@@ -90,7 +93,7 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _leaves(f"{path}.{key}" if path else str(key), inner)
-    elif isinstance(value, list) and any(isinstance(inner, Mapping) for inner in value):
+    elif isinstance(value, list) and all(isinstance(inner, Mapping) for inner in value):
         for n, inner in enumerate(value):
             yield from _leaves(f"{path}[{n}]", inner)
     else:
