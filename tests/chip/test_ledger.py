@@ -16,7 +16,10 @@ from secateur.device import Technology
 ROUGH = Technology.load("taox-40nm").with_values(
     stuck_low_fraction=0.05, stuck_high_fraction=0.05, endurance=12
 )
-COMMANDS = ("form", "ramp", "set", "reset", "write_verify", "read", "multiply", "place", "copy")
+COMMANDS = (
+    "form", "ramp", "set", "reset", "switch", "write_verify", "read",
+    "multiply", "place", "copy",
+)  # fmt: skip
 
 
 def conductances(chip: SimulatedChip) -> Tensor:
@@ -47,6 +50,10 @@ def send(chip: SimulatedChip, command: str, cells: Tensor, draws: torch.Generato
         chip.ramp(cells, voltages=[level, level + 0.05, level + 0.1], **how)
     elif command in ("set", "reset"):
         getattr(chip, command)(cells)
+    elif command == "switch":
+        up = torch.rand(len(cells), generator=draws) < 0.5
+        chip.switch(cells, up)
+        return Counter({"set": int(up.sum()), "reset": int((~up).sum())})
     elif command == "write_verify":
         targets = torch.rand(len(cells), generator=draws) * law.high_conductance
         chip.write_verify(cells, targets, attempts=3)
@@ -80,7 +87,7 @@ def test_a_cell_whose_counts_stand_still_stands_still_to_the_bit(
         assert torch.equal(now[~pulsed], held[~pulsed])
         # Nothing but the cells of the command was pulsed.
         assert not bool(pulsed[~torch.isin(torch.arange(len(held)), cells)].any())
-        if command in ("form", "set", "reset"):
+        if command in ("form", "set", "reset", "switch"):
             assert Counter(chip.ledger.totals()) - totals == sent
         if command in ("read", "multiply", "copy"):
             assert not bool(pulsed.any())
@@ -91,7 +98,7 @@ def test_what_is_derived_from_the_conductances_is_in_step_with_every_pulse() -> 
     draws = torch.Generator().manual_seed(0)
     chip = SimulatedChip(ROUGH, forming=VoltageRamp())
     region = chip.place("weight", (8, 9))
-    for command in ("reset", "set", "form", "ramp", "write_verify", "reset", "set"):
+    for command in ("reset", "set", "form", "ramp", "write_verify", "switch", "set"):
         send(chip, command, chosen(chip, draws), draws)
         plus, minus = chip.conductance(region).unbind(dim=-1)
         known = chip.statistics(region)

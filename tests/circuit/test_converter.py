@@ -193,6 +193,16 @@ def test_inputs_that_are_all_zero_come_out_as_zero_and_move_no_range() -> None:
     assert float(fresh.full_scale) == full_scale > 0.0
 
 
+@pytest.mark.parametrize("steps", [4, 8])
+def test_the_range_follows_all_time_steps_of_a_sequence(steps: int) -> None:
+    """A recurrent layer's converter is called once per time step, its first state is zero."""
+    converter = InputConverter(4, every=1)
+    for scale in [1.0] * 20 + [10.0] * 400:
+        for step in range(steps):
+            converter(torch.full((3,), 0.0 if step == 0 else scale))
+    assert float(converter.full_scale) == pytest.approx(10.0, rel=0.1)
+
+
 def test_the_range_is_part_of_the_state() -> None:
     trained, loaded = calibrated(signed=True), InputConverter(4)
     loaded.load_state_dict(trained.state_dict())

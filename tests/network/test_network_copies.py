@@ -40,7 +40,7 @@ class Autoencoder(nn.Module):
         return self.last(torch.relu(self.second(torch.relu(self.first(inputs)))))
 
 
-# --- Ties --------------------------------------------------------------------------------------
+# --- Ties -----------------------------------------------------------------------------------------
 
 
 def test_a_weight_that_two_layers_share_is_one_set_of_edges_with_one_gradient():
@@ -102,7 +102,7 @@ def test_a_layer_that_sits_in_two_places_is_one_layer():
     assert type(plain[0]) is nn.Linear
 
 
-# --- Copies ------------------------------------------------------------------------------------
+# --- Copies ---------------------------------------------------------------------------------------
 
 
 def test_a_deep_copy_is_a_snapshot_of_model_and_chip():
@@ -131,7 +131,7 @@ def test_a_copy_goes_on_exactly_like_the_original():
     assert changes[0] == changes[1] > 3
 
 
-# --- Data types ----------------------------------------------------------------------------------
+# --- Data types -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -199,7 +199,7 @@ def test_channels_last_is_accepted():
     assert switching(model) > before
 
 
-# --- State dicts -----------------------------------------------------------------------------------
+# --- State dicts ----------------------------------------------------------------------------------
 
 
 def test_a_state_dict_holds_tensors_under_names_that_say_what_they_are():

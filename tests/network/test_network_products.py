@@ -9,7 +9,7 @@ from torch import nn
 from secateur.chip import FixedVoltage, SimulatedChip, VoltageRamp
 from secateur.circuit import ReadPerProduct, ReadPerStep
 from secateur.device import Technology
-from secateur.network import ChipWeight, detach_, program_, prune_
+from secateur.network import ChipWeight, detach_, program_, prune_, pruned_weights
 
 FORMINGS = {"full": FixedVoltage(), "half": FixedVoltage(0.5), "ramp": VoltageRamp()}
 
@@ -77,8 +77,8 @@ def test_weights_are_differences_of_the_pairs_that_are_there(forming, grain):
     expected = (cells[..., 0] - cells[..., 1]) * float(weight.gain)
     torch.testing.assert_close(weight().weight, expected)
     formed = chip.status(weight.region) != chip.PRISTINE
-    assert {"full": 0.99 < formed.float().mean(), "half": 0.4 < formed.float().mean() < 0.6,
-            "ramp": bool((formed.sum(dim=-1) == 1).float().mean() > 0.8)}[forming]  # fmt: skip
+    share, single = formed.float().mean(), (formed.sum(dim=-1) == 1).float().mean()
+    assert {"full": share > 0.99, "half": 0.4 < share < 0.6, "ramp": single > 0.8}[forming]
     available = formed if grain == "cell" else formed.any(dim=-1)
     assert torch.equal(weight.available, available)
     assert not (weight.mask & ~available).any()
@@ -101,6 +101,15 @@ def test_weights_have_the_spread_of_a_kaiming_layer():
         fan_in = layer.in_features if isinstance(layer, nn.Linear) else 32 * 9 // layer.groups
         root = weights_of(model)[0]().weight.square().mean().sqrt()
         torch.testing.assert_close(root, torch.tensor((2.0 / fan_in) ** 0.5), rtol=0.02, atol=0.0)
+
+
+@pytest.mark.parametrize("circuit", [ReadPerStep(), ReadPerProduct()])
+def test_a_forward_pass_reads_each_weight_once_and_recurrent_ones_at_each_step(circuit):
+    model = pruned(Tagger(), circuit=circuit)
+    before = {name: weight.uses.count for name, weight in pruned_weights(model).items()}
+    model(torch.randn(5, 3, 6))
+    for name, weight in pruned_weights(model).items():
+        assert weight.uses.count - before[name] == (6 if name.startswith("remember") else 1)
 
 
 def test_every_read_meets_fresh_noise_of_the_size_the_technology_says():
@@ -128,8 +137,9 @@ def test_noise_for_every_product_differs_among_the_samples_of_a_batch():
 
 def test_trained_weights_are_written_to_the_chip_as_they_are():
     plain = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 4))
-    law = Technology.load("ideal")
-    model = program_(twin(plain), SimulatedChip(law), tolerance=0.005, attempts=20)
+    # A cell that was not formed cannot be written: here all are.
+    chip = SimulatedChip("ideal", forming=FixedVoltage(voltage=5.0))
+    model = program_(twin(plain), chip, tolerance=0.005, attempts=20)
     inputs = torch.randn(8, 20)
     torch.testing.assert_close(model(inputs), plain(inputs), rtol=0.05, atol=0.02)
     detached = detach_(model)

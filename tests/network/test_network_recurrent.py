@@ -8,7 +8,7 @@ from networks import Holder, assert_same, pruned, twin, weights_of
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from secateur.network import quantise_
+from secateur.network import detach_, quantise_
 
 KINDS = {
     "tanh": (nn.RNN, {}),
@@ -98,6 +98,16 @@ def test_an_initial_state_of_another_shape_is_refused(shape):
             model(torch.randn(3, 2, 3).double(), torch.zeros(shape).double())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_detached_network_is_a_plain_one_again(kind):
+    plain, chip_like = swapped(kind, num_layers=2, bidirectional=True)
+    again = detach_(chip_like)
+    assert type(again.layer) is type(plain.layer)
+    assert again.state_dict().keys() == plain.state_dict().keys()
+    inputs = torch.randn(5, 3, 3, dtype=torch.float64)
+    torch.testing.assert_close(again(inputs)[0], plain(inputs)[0])
+
+
 def test_settings_and_biases_keep_their_names():
     plain, chip_like = swapped("lstm", num_layers=2)
     layer = chip_like.layer
@@ -121,3 +131,9 @@ def test_converters_work_from_the_first_state_which_is_zero():
     assert torch.isfinite(outputs).all()
     model.eval()
     assert torch.isfinite(model(torch.randn(6, 2, 3))[0]).all()
+
+
+def test_the_converters_of_a_recurrent_layer_look_at_every_time_step():
+    model = quantise_(nn.ModuleList([nn.GRU(3, 4), nn.Linear(4, 2)]), input_bits=4)
+    assert {c.every for c in model[0].converters.values()} == {1}
+    assert model[1].converter.every == 8

@@ -178,7 +178,7 @@ def test_detaching_what_is_not_on_a_chip_is_refused():
             detach_(model)
 
 
-# --- What is not refused -------------------------------------------------------------------------
+# --- What is not refused --------------------------------------------------------------------------
 
 
 def test_a_subclass_that_adds_nothing_is_pruned():

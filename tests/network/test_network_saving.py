@@ -52,7 +52,7 @@ def ledger(model: nn.Module) -> list[torch.Tensor]:
     return [own.form, own.set, own.reset]
 
 
-# --- The same to the bit -------------------------------------------------------------------------
+# --- The same to the bit --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("grain", ["pair", "cell"])
@@ -173,18 +173,26 @@ def test_packed_content_can_sit_beside_other_content_in_one_file(tmp_path):
     train(model, 3)
     tensors, words = pack(model)
     beside = {f"model/{name}": tensor for name, tensor in tensors.items()}
-    write_tensors(tmp_path / "file", {**beside, "step": torch.tensor(3)}, {"all": json.dumps(words)})
+    write_tensors(
+        tmp_path / "file", {**beside, "step": torch.tensor(3)}, {"all": json.dumps(words)}
+    )
     read, metadata = read_tensors(tmp_path / "file")
     own = {n.removeprefix("model/"): t for n, t in read.items() if n.startswith("model/")}
     unpack_(again, own, json.loads(metadata["all"]))
     assert train(again, 2) == train(model, 2)
 
 
-# --- Refusals ------------------------------------------------------------------------------------
+# --- Refusals -------------------------------------------------------------------------------------
 
 DIFFERENT = {
-    "seed of the chip": (lambda: prune_(perceptron(), SimulatedChip(seed=1)), "seed is 1 here, 0 sav"),
-    "technology": (lambda: pruned(technology=QUIET), r"technology.read_noise is 0.0 here, 0.02 sav"),
+    "seed of the chip": (
+        lambda: prune_(perceptron(), SimulatedChip(seed=1)),
+        "seed is 1 here, 0 sav",
+    ),
+    "technology": (
+        lambda: pruned(technology=QUIET),
+        r"technology.read_noise is 0.0 here, 0.02 sav",
+    ),
     "name of it": (lambda: pruned(technology="ideal"), r"technology.name is 'ideal' here"),
     "forming": (
         lambda: prune_(perceptron(), SimulatedChip(forming=FixedVoltage(0.5))),
@@ -194,37 +202,46 @@ DIFFERENT = {
         lambda: prune_(perceptron(), SimulatedChip(geometry=Geometry(64, 64))),
         "geometry.rows is 64 here, 512 saved",
     ),
-    "macros": (lambda: prune_(perceptron(), SimulatedChip(macros=2)), "macros is 2 here, None saved"),
+    "macros": (
+        lambda: prune_(perceptron(), SimulatedChip(macros=2)),
+        "macros is 2 here, None saved",
+    ),
     "placement": (
-        lambda: prune_(nn.Sequential(nn.Linear(12, 23), nn.ReLU(), nn.Linear(23, 4)), SimulatedChip()),
+        lambda: pruned(nn.Sequential(nn.Linear(12, 23), nn.ReLU(), nn.Linear(23, 4))),
         r"regions\[0\].shape is \[23, 12\] here, \[24, 12\] saved",
     ),
     "another architecture": (
         lambda: pruned(nn.Sequential(*perceptron(), nn.ReLU(), nn.Linear(4, 4))),
-        "layers.4.weight.kind is 'PrunedWeight' here, absent saved",
+        "kinds.4.weight is 'PrunedWeight' here, absent saved",
     ),
     "a norm more": (
-        lambda: pruned(nn.Sequential(*perceptron(), nn.BatchNorm1d(4))), "3.weight is .* absent saved"
+        lambda: pruned(nn.Sequential(*perceptron(), nn.BatchNorm1d(4))),
+        "3.weight is .* absent saved",
     ),
     "grain": (lambda: pruned(grain="cell"), "grain is 'cell' here, 'pair' saved"),
-    "seed of the noise": (lambda: prune_(perceptron(), SimulatedChip(), seed=5), "seed is 5 here, 0"),
+    "seed of the noise": (
+        lambda: prune_(perceptron(), SimulatedChip(), seed=5),
+        "seed is 5 here, 0",
+    ),
     "circuit": (lambda: pruned(circuit=ReadPerProduct()), "circuit is .ReadPerProduct"),
     "rule": (lambda: pruned(rule=TopK(dead_band=0.1)), "rule is .TopK.*dead_band=0.1"),
     "interval": (lambda: pruned(interval=2), "interval is 2 here, 1 saved"),
     "schedule": (lambda: pruned(schedule=Annealed(3)), r"schedule is 'Annealed\(updates=3\)' here"),
     "share": (lambda: pruned(keep_fraction=0.4), r"keep_fraction is \[0.4, 0.4\] here, \[0.5"),
-    "converters": (lambda: pruned(input_bits=4), "input_bits is 4 here, absent saved"),
-    "a digital model": (perceptron, "layers.0.weight.kind is absent here, 'PrunedWeight' saved"),
+    "converters": (lambda: pruned(input_bits=4), "kinds.0.converter is 'InputConverter' here"),
+    "bits": (lambda: pruned(input_bits=3), "input_bits is 3 here, 4 saved"),
+    "a digital model": (perceptron, "kinds.0.weight is absent here, 'PrunedWeight' saved"),
     "a programmed model": (
-        lambda: program_(perceptron(), SimulatedChip()), "kind is 'ProgrammedWeight' here"
+        lambda: program_(perceptron(), SimulatedChip()),
+        "kinds.0.weight is 'ProgrammedWeight' here",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
 def test_a_model_or_chip_that_differs_is_refused_by_name_and_stays_as_it_is(tmp_path, name):
     make, words = DIFFERENT[name]
-    model = pruned()
+    model = pruned(input_bits=4 if name == "bits" else None)
     train(model, 2)
     save(model, tmp_path / "model.safetensors")
     other = make()
@@ -252,7 +269,8 @@ def test_files_of_other_programs_and_missing_ones_are_refused(tmp_path):
     torch.save(pruned().state_dict(), tmp_path / "torch")
     write_tensors(tmp_path / "foreign", {"weight": torch.ones(2)}, {"format": "pt"})
     write_tensors(tmp_path / "newer", {"a": torch.ones(2)}, {"secateur.model": '{"version": 99}'})
-    for name in ("words", "torch", "foreign", "newer", "missing"):
+    write_tensors(tmp_path / "bare", {"a": torch.ones(2)}, {"secateur.model": '{"version": 1}'})
+    for name in ("words", "torch", "foreign", "newer", "bare", "missing"):
         with pytest.raises(FileError, match=name):
             load_(pruned(), tmp_path / name)
 
@@ -295,7 +313,7 @@ def test_state_that_is_no_tensor_cannot_be_saved(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# --- The chip's part -----------------------------------------------------------------------------
+# --- The chip's part ------------------------------------------------------------------------------
 
 
 def test_the_state_of_a_chip_is_a_copy():

@@ -23,7 +23,7 @@ from secateur.chip import FixedVoltage, SimulatedChip, VoltageRamp
 from secateur.circuit import ReadPerProduct
 from secateur.device import Technology
 from secateur.errors import DivergedError
-from secateur.network import prune_, pruned_weights
+from secateur.network import prune_, pruned_weights, settle_
 from secateur.topology import Annealed, TopK, top_k
 
 STEADY = Technology.load("taox-40nm").with_values(stuck_low_fraction=0.0, stuck_high_fraction=0.0)
@@ -33,7 +33,7 @@ def masks(model: nn.Module) -> torch.Tensor:
     return torch.cat([weight.mask.view(-1) for weight in weights_of(model)])
 
 
-# --- The first mask ----------------------------------------------------------------------------
+# --- The first mask -------------------------------------------------------------------------------
 
 
 def test_pruning_an_edge_lowers_both_cells_of_its_pair_and_leaves_a_residue():
@@ -101,7 +101,7 @@ def test_keeping_all_sends_no_pulse_but_those_of_forming():
     assert chip_of(model).ledger.totals()["form"] == 2 * (12 * 24 + 24 * 4)
 
 
-# --- In training -------------------------------------------------------------------------------
+# --- In training ----------------------------------------------------------------------------------
 
 OPTIMIZERS = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.5),
@@ -163,7 +163,7 @@ def test_only_cells_that_received_a_pulse_have_changed():
 def by_hand(model: nn.Module) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter -= 0.5 * parameter.grad
+            parameter.sub_(0.5 * parameter.grad)
 
 
 def through_data(model: nn.Module) -> None:
@@ -196,6 +196,17 @@ def test_a_training_loop_of_ones_own_is_followed_like_an_optimizer(update):
     assert switching(usual) > 0
     assert torch.equal(masks(own), masks(usual))
     assert torch.equal(chip_of(own).ledger.switching, chip_of(usual).ledger.switching)
+
+
+def test_a_single_score_written_by_hand_is_noticed():
+    model = pruned(nn.Sequential(nn.Linear(64, 64)))
+    (weight,) = weights_of(model)
+    place = int((~weight.mask.view(-1)).nonzero()[5])
+    with torch.no_grad():
+        weight.scores.view(-1)[place] = 1.0
+    model(torch.randn(1, 64))
+    assert weight.mask.view(-1)[place]
+    assert weight.flips == 2
 
 
 def test_gradients_accumulate_without_a_flip_until_the_optimizer_steps():
@@ -289,7 +300,7 @@ def test_scores_that_are_no_numbers_stop_the_training():
         model(torch.randn(2, 12))
 
 
-# --- How often, how many, compared with whom -----------------------------------------------------
+# --- How often, how many, compared with whom ------------------------------------------------------
 
 
 def test_an_interval_spreads_mask_updates_over_steps():
@@ -304,6 +315,21 @@ def test_an_interval_spreads_mask_updates_over_steps():
         optimizer.step()
     # The first pass finds nothing changed; the fourth and the seventh see the 3rd and 6th change.
     assert [count > 0 for count in counts] == [False, False, False, True, False, False, True]
+
+
+def test_the_end_of_a_search_deploys_the_last_scores_whatever_the_interval():
+    model = pruned(interval=100)
+    train(model, 5)
+    before = switching(model)
+    assert all(weight.flips == 0 for weight in weights_of(model))
+    settle_(model)
+    assert switching(model) > before
+    for weight in weights_of(model):
+        assert torch.equal(weight.mask, top_k(weight.scores, round(0.5 * weight.edges)))
+    after = switching(model)
+    settle_(model)
+    model.train()(torch.randn(2, 12))
+    assert switching(model) == after
 
 
 def test_an_annealed_share_falls_update_by_update_to_exact_counts():

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch
 from torch import Tensor
 
 from secateur.keyed import normal

@@ -44,42 +44,50 @@ def quantise(inputs: Tensor, *, step: float, bits: int, signed: bool) -> Tensor:
     return result
 
 
-# A range moves slowly: looking at every batch would cost as much as the conversion itself.
-_FIRST, _EVERY = 64, 8
+# Batches before `every` counts: a range is found fast, and followed at leisure.
+_FIRST = 64
 
 
 class InputConverter(nn.Module):
     """Quantises activations to `bits` on a range that training finds and evaluation keeps.
 
     In training the range follows `headroom` times the root mean square of the inputs, but no
-    further than their peak, as an exponential average over the first batches and every eighth
-    after them; the sign is settled by the first of these that has a negative input. In evaluation
-    both are frozen, so that a result does not depend on its batch.
+    further than their peak, as an exponential average over the first batches and every `every`-th
+    after them: looking at each would cost as much as the conversion itself. The sign is settled
+    by the first of these that has a negative input. In evaluation both are frozen, so that a
+    result does not depend on its batch.
 
     Args:
         bits: of the converter, 2 to 16.
         headroom: full scale over the root mean square.
         momentum: of the exponential average.
+        every: batches from look to look; 1 where the calls of one batch follow each other, as
+            the time steps of a recurrent layer do, and every n-th would always be the same one.
     """
 
     full_scale: Tensor
     signed: Tensor
     batches: Tensor
 
-    def __init__(self, bits: int, *, headroom: float = 4.0, momentum: float = 0.05) -> None:
+    def __init__(
+        self, bits: int, *, headroom: float = 4.0, momentum: float = 0.05, every: int = 8
+    ) -> None:
         super().__init__()
         if not 2 <= bits <= 16:
             raise SettingError(f"input_bits is {bits}", remedy="Give 2 to 16 bits")
         self.bits, self.headroom, self.momentum = bits, headroom, momentum
+        self.every = every
         self.register_buffer("full_scale", torch.zeros(()))
         self.register_buffer("signed", torch.zeros((), dtype=torch.bool))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
+    # The range is a number on the host: torch.compile would break its graph at each look at it.
+    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
     def forward(self, inputs: Tensor) -> Tensor:
         """Quantised inputs of the same shape."""
         if self.training:
             batch = int(self.batches)
-            if batch < _FIRST or batch % _EVERY == 0:
+            if batch < _FIRST or batch % self.every == 0:
                 self._follow(inputs.detach())
             self.batches.add_(1)
         elif float(self.full_scale) == 0.0:

@@ -73,8 +73,12 @@ def prune_(
     Raises:
         ModelError: for layers that cannot be pruned.
         SettingError: for shares outside (0, 1], names that match nothing and unknown words.
-        ChipError: where the chip has no room.
-            After any of these, model and chip are as they were.
+        ChipError: where the chip has no room, or forming it has formed nothing of a weight.
+
+    After an error the model is as it was, and so is the chip, but where it had to be formed to
+    find the error. A deep copy of the model is a snapshot: it has a chip of its own in the same
+    state. Layers keep the names of their weights and biases; under a weight's name are now
+    `scores`, `mask` and what else `PrunedWeight` lists.
     """
     level, make_converter = circuit or ReadPerStep(), _converters(input_bits, headroom)
     search = Search(chip, rule=rule or TopK(), schedule=schedule or Annealed(), interval=interval)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from secateur.network.layers import settings_of
+from secateur.circuit import InputConverter
 from secateur.network.reading import PlainValue, WeightSource
 
 State = tuple[Tensor, ...]
@@ -71,10 +72,15 @@ class ChipRecurrent(nn.Module):
                 self.register_parameter(name, bias)
         converters = {name: converter() for name in weights}
         self.converters = nn.ModuleDict({n: c for n, c in converters.items() if c is not None})
+        for own in self.converters.values():
+            if isinstance(own, InputConverter):
+                own.every = 1
 
     def flatten_parameters(self) -> None:
         """Nothing to do: there is no flat weight buffer on a chip."""
 
+    # A graph broken at every step and matrix would take minutes to compile and gain nothing.
+    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
     def forward(
         self, inputs: Tensor | PackedSequence, state: Tensor | State | None = None
     ) -> tuple[Tensor | PackedSequence, Tensor | State]:

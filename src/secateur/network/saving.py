@@ -94,11 +94,7 @@ def unpack_(
 ) -> nn.Module:
     """Brings a model and its chip to what `pack` has given; see `load_`."""
     header = _header(metadata)
-    if found := first_difference(_settings(model), header["settings"]):
-        raise SettingError(
-            f"The model is not the one that was saved: {found}",
-            remedy="Build, prune and seed it as the saved one",
-        )
+    _check_settings(_settings(model), header["settings"])
     state = {n.removeprefix("network/"): t for n, t in tensors.items() if n.startswith("network/")}
     state |= {alias: state[name] for alias, name in header["aliases"].items() if name in state}
     _check_state(model, state)
@@ -121,7 +117,7 @@ def unpack_(
 def _header(metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
         header: dict[str, Any] = json.loads(metadata[_HEADER])
-        version = header["version"]
+        version, *_ = header["version"], header["aliases"], header["settings"]
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise FileError(
             "This file holds no model saved by secateur",
@@ -134,6 +130,15 @@ def _header(metadata: Mapping[str, str]) -> dict[str, Any]:
             remedy="Use the version of secateur that wrote it",
         )
     return header
+
+
+def _check_settings(here: dict[str, Any], saved: dict[str, Any]) -> None:
+    for part, own in here.items():
+        if found := first_difference({part: own}, {part: saved.get(part)}):
+            raise SettingError(
+                f"The model is not the one that was saved: {found}",
+                remedy="Build, prune and seed it as the saved one",
+            )
 
 
 def _check_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -154,9 +159,9 @@ def _settings(model: nn.Module) -> dict[str, Any]:
     for name, module in model.named_modules():
         if isinstance(module, ChipWeight):
             found[name] = {
-                "kind": type(module).__name__, "chip": chips.index(module.chip),
-                "region": module.region.name, "circuit": in_words(module.circuit),
-                "seed": module.seed, "dtype": str(module.dtype),
+                "chip": chips.index(module.chip), "region": module.region.name,
+                "circuit": in_words(module.circuit), "seed": module.seed,
+                "dtype": str(module.dtype),
             }  # fmt: skip
         if isinstance(module, PrunedWeight):
             found[name] |= {"grain": module.grain, "search": _place(module, searches)}
@@ -164,7 +169,10 @@ def _settings(model: nn.Module) -> dict[str, Any]:
             found[name] = {"noise": module.noise, "seed": module.seed}
         if isinstance(module, InputConverter):
             found[name] = {"input_bits": module.bits, "headroom": module.headroom}
+    # In the order in which they are compared: a difference of kind explains the others.
+    modules = dict(model.named_modules())
     return {
+        "kinds": {name: type(modules[name]).__name__ for name in found},
         "layers": found,
         "searches": [_search(search) for search in searches],
         "chips": [chip.identity() for chip in chips],

@@ -17,10 +17,10 @@ from secateur.topology import Annealed, Rule, keep_count
 class Search:
     """Brings the chip to what the scores ask for, before a training forward pass reads it.
 
-    Scores count as changed when their values differ from those last looked at, whoever has
-    written them and how; unchanged scores cost a comparison. Evaluation never sends a pulse. The
-    edges of all weights are numbered through, in the order of their cells, so that a step is one
-    command of each kind whatever the number of weights.
+    Scores count as changed when they were written to in place, or, since a write through `.data`
+    leaves no trace, when those of a sample have other values than before. Evaluation never sends a
+    pulse. The edges of all weights are numbered through, in the order of their cells, so that a
+    step is one command of each kind whatever the number of weights.
 
     Args:
         chip: that holds all the weights.
@@ -38,7 +38,7 @@ class Search:
         self.changes = 0
         self.restoring = False
         self._seen: list[Tensor] = []
-        self._versions: list[int] = []
+        self._known: list[tuple[int, int]] = []
         self._held = torch.zeros(0, dtype=torch.bool)
 
     def add(self, weight: PrunedWeight, keep_fraction: float) -> None:
@@ -52,8 +52,8 @@ class Search:
             raise SettingError("The cells of a search's weights must follow one another")
         self.weights.append(weight)
         self.keep_fractions.append(keep_fraction)
-        self._seen.append(weight.scores.detach().clone())
-        self._versions = self._current()
+        self._seen.append(_sample(weight.scores).clone())
+        self._known = [_stamp(weight) for weight in self.weights]
         self._held = torch.cat([self._held.to(weight.mask.device), weight.mask.reshape(-1)])
         weight.search = self
         register = weight.register_load_state_dict_post_hook
@@ -79,8 +79,7 @@ class Search:
         """Selects again and pulses the edges that changed sides, if the scores have changed.
 
         Args:
-            asking: the weight about to be read. Its scores are compared by value, the others'
-                only where their version numbers differ: a write through `.data` leaves no number.
+            asking: the weight about to be read, whose sample is compared.
         """
         if not self._changed(asking):
             return
@@ -96,9 +95,8 @@ class Search:
         self._select()
 
     def _look(self) -> None:
-        for seen, weight in zip(self._seen, self.weights, strict=True):
-            seen.copy_(weight.scores)
-        self._versions = self._current()
+        self._seen = [_sample(weight.scores).clone() for weight in self.weights]
+        self._known = [_stamp(weight) for weight in self.weights]
 
     def _select(self) -> None:
         scores = [weight.scores for weight in self.weights]
@@ -124,7 +122,8 @@ class Search:
 
     def pending(self, weight: PrunedWeight) -> bool:
         """Whether a weight's scores have changed since the search has last looked."""
-        return not _same(weight.scores, self._seen[self.weights.index(weight)])
+        place = self.weights.index(weight)
+        return self._written(place) or self._differs(place)
 
     def note_loaded(self, weight: PrunedWeight, *, changes: int, pending: bool) -> None:
         """Goes on from a saved state of one weight, whose scores have been loaded.
@@ -135,10 +134,10 @@ class Search:
             pending: whether the saved scores had changed since it last looked.
         """
         self.changes = changes
-        seen = self._seen[self.weights.index(weight)]
+        seen = _sample(weight.scores).clone()
         # Scores that are no number differ from any: the next training pass looks anew.
-        seen.copy_(torch.full_like(seen, torch.nan) if pending else weight.scores.detach())
-        self._versions = self._current()
+        self._seen[self.weights.index(weight)] = seen.fill_(torch.nan) if pending else seen
+        self._known = [_stamp(weight) for weight in self.weights]
 
     @contextmanager
     def restored(self) -> Iterator[None]:
@@ -185,24 +184,37 @@ class Search:
         return list(pairwise(places))
 
     def _changed(self, asking: PrunedWeight) -> bool:
-        current = self._current()
-        for n, weight in enumerate(self.weights):
-            if weight is not asking and current[n] == self._versions[n]:
-                continue
-            if self._seen[n].device != weight.scores.device:
-                self._seen[n] = self._seen[n].to(weight.scores.device)
-            if not _same(weight.scores, self._seen[n]):
+        for place, weight in enumerate(self.weights):
+            if self._written(place):
                 return True
-        self._versions = current
+            suspect = weight is asking or _stamp(weight) != self._known[place]
+            if suspect and self._differs(place):
+                return True
+        self._known = [_stamp(weight) for weight in self.weights]
         return False
 
-    def _current(self) -> list[int]:
-        return [weight.scores._version for weight in self.weights]
+    def _written(self, place: int) -> bool:
+        owner, version = _stamp(self.weights[place])
+        known_owner, known_version = self._known[place]
+        # The parameters of a copied model are others, whose versions start anew.
+        return owner == known_owner and version != known_version
+
+    def _differs(self, place: int) -> bool:
+        return not _same(_sample(self.weights[place].scores), self._seen[place])
+
+
+def _stamp(weight: PrunedWeight) -> tuple[int, int]:
+    return id(weight.scores), weight.scores._version
+
+
+def _sample(scores: Tensor) -> Tensor:
+    """About a thousand scores, evenly spread: a write through `.data` is that of an optimizer."""
+    flat = scores.detach().reshape(-1)
+    return flat[:: max(flat.numel() // 1024, 1)]
 
 
 def _same(first: Tensor, second: Tensor) -> bool:
     """Equality to the bit; on a CPU NumPy compares several times as fast as torch."""
-    first = first.detach()
     if first.device.type != "cpu":
         return torch.equal(first, second.to(first.device))
     return np.array_equal(first.numpy().view(np.int32), second.cpu().numpy().view(np.int32))

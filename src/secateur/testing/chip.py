@@ -93,6 +93,23 @@ class ChipContract:
         chip.set(formed)
         assert float(chip.read_back(formed).median()) > 2.0 * float(low.median())
 
+    def test_a_switch_is_a_reset_of_some_cells_and_a_set_of_others(self) -> None:
+        """In one pass or two: the same counts, the same states, the same conductances."""
+        ends: list[tuple[Tensor, ...]] = []
+        for at_once in (True, False):
+            chip, region = self._placed()
+            cells = _cells(region).flip(0)
+            chip.reset(cells[::3])
+            up = torch.arange(len(cells)) % 2 == 0
+            (chip.switch if at_once else _switch_in_turn(chip))(cells, up)
+            ledger = chip.ledger
+            assert int(ledger.set.sum()) == int(up.sum())
+            assert int(ledger.reset.sum()) == len(cells[::3]) + int((~up).sum())
+            status, read = chip.status(region), chip.read(region, key=1)
+            ends.append((ledger.set, ledger.reset, status, read))
+        if self.repeatable:
+            assert all(map(torch.equal, *ends))
+
     def test_set_and_reset_never_form(self) -> None:
         """A pristine cell stays pristine: it is no edge."""
         chip, region = self._placed()
@@ -130,7 +147,7 @@ class ChipContract:
         twin.set(cells[:10])
         assert torch.equal(chip.read(region, key=1), twin.read(region, key=1))
 
-    @pytest.mark.parametrize("command", ["set", "reset", "form", "ramp", "write_verify"])
+    @pytest.mark.parametrize("command", ["set", "reset", "switch", "form", "ramp", "write_verify"])
     def test_strange_cells_are_refused_and_nothing_is_counted(self, command: str) -> None:
         """Foreign cells, and a cell named twice."""
         chip, _ = self._placed()
@@ -257,6 +274,10 @@ class ChipContract:
         return reads[..., 0] - reads[..., 1]
 
 
+def _switch_in_turn(chip: Chip) -> Callable[[Tensor, Tensor], None]:
+    return lambda cells, up: Chip.switch(chip, cells, up)
+
+
 def _commands(chip: Chip) -> dict[str, Callable[[Tensor], object]]:
     law = chip.technology
     voltage, high = law.breakdown_voltage, law.high_conductance
@@ -266,6 +287,7 @@ def _commands(chip: Chip) -> dict[str, Callable[[Tensor], object]]:
         "ramp": lambda cells: chip.ramp(cells, voltages=[voltage], **how),
         "set": chip.set,
         "reset": chip.reset,
+        "switch": lambda cells: chip.switch(cells, torch.ones_like(cells, dtype=torch.bool)),
         "write_verify": lambda cells: chip.write_verify(cells, torch.full(cells.shape, high)),
     }
 
