@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from secateur.network.layers import settings_of
 from secateur.circuit import InputConverter
+from secateur.network.layers import settings_of
 from secateur.network.reading import PlainValue, WeightSource
 
 State = tuple[Tensor, ...]
