@@ -45,24 +45,50 @@ def test_pairs_reach_87_5_percent(results):
 
 
 def test_cells_are_better_than_pairs(results):
-    # The aim is 88.5 %; measured 88.4 % (README). The floor guards what has been reached.
+    # A floor that guards what has been reached; the aim stands below.
     assert accuracy(results, "pruned-cells") >= max(0.880, accuracy(results, "pruned"))
+
+
+@pytest.mark.xfail(reason="an aim not reached yet: measured 88.4 %", strict=False)
+def test_cells_reach_88_5_percent(results):
+    assert accuracy(results, "pruned-cells") >= 0.885
 
 
 def test_the_digital_reference_is_a_good_one(results):
     assert accuracy(results, "digital-quantised") >= 0.890
 
 
-def test_the_better_grain_is_close_to_the_digital_reference(results):
-    # The aim is 0.5 points, then 0.3; measured 0.9 (README).
+def behind(results: dict) -> float:
     ours = max(accuracy(results, "pruned"), accuracy(results, "pruned-cells"))
-    assert ours >= accuracy(results, "digital-quantised") - 0.012
+    return accuracy(results, "digital-quantised") - ours
 
 
-@pytest.mark.parametrize(("arm", "limit"), [("pruned", 3.3), ("pruned-cells", 3.0)])
-def test_programming_effort_stays_low(results, arm, limit):
-    # The aim is 3 for both; measured 3.01 and 2.00 (README).
-    assert results[arm]["summary"]["flips_per_edge"]["mean"] <= limit
+def test_the_better_grain_is_not_far_from_the_digital_reference(results):
+    # A floor that guards what has been reached; the aim stands below.
+    assert behind(results) <= 0.012
+
+
+@pytest.mark.xfail(reason="an aim not reached yet: measured 0.9 points", strict=False)
+def test_the_better_grain_is_within_half_a_point_of_the_digital_reference(results):
+    assert behind(results) <= 0.005
+
+
+def flips_per_edge(results: dict, arm: str) -> float:
+    return results[arm]["summary"]["flips_per_edge"]["mean"]
+
+
+def test_programming_effort_of_cells_stays_below_three_flips(results):
+    assert flips_per_edge(results, "pruned-cells") <= 3.0
+
+
+def test_programming_effort_of_pairs_stays_low(results):
+    # A ceiling that guards what has been reached; the aim stands below.
+    assert flips_per_edge(results, "pruned") <= 3.3
+
+
+@pytest.mark.xfail(reason="an aim not reached yet: measured 3.01 flips", strict=False)
+def test_programming_effort_of_pairs_stays_below_three_flips(results):
+    assert flips_per_edge(results, "pruned") <= 3.0
 
 
 def test_the_kept_fraction_never_drifts(results):
