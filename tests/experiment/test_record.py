@@ -16,8 +16,7 @@ def test_the_interval_is_students(values):
     assert summary["std"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
     half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
     low, high = summary["interval95"]
-    tolerance = 0.05 if len(values) > 31 else 1e-3
-    assert (high - low) / 2 == pytest.approx(half, rel=tolerance, abs=1e-9)
+    assert (high - low) / 2 == pytest.approx(half, rel=1e-9, abs=1e-9)
 
 
 def test_one_chip_has_no_interval():

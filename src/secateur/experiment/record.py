@@ -8,17 +8,12 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from scipy.special import stdtrit
+
 from secateur.experiment.recipe import Recipe
 
 SCHEMA, VERSION = "secateur.record", 1
 _SUMMARISED = ("flips_per_edge", "most_worn_cell", "programming_energy_J")
-
-# Student's t at 97.5 % for 1 to 30 degrees of freedom.
-_T = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
-    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
-    2.052, 2.048, 2.045, 2.042,
-)  # fmt: skip
 
 
 def summarise(values: Sequence[float]) -> dict[str, Any]:
@@ -30,8 +25,7 @@ def summarise(values: Sequence[float]) -> dict[str, Any]:
     if n < 2:
         return {"mean": mean, "std": None, "interval95": None, "n": n}
     deviation = statistics.stdev(values)
-    t = _T[n - 2] if n - 2 < len(_T) else 1.96
-    half = t * deviation / math.sqrt(n)
+    half = float(stdtrit(n - 1, 0.975)) * deviation / math.sqrt(n)
     return {"mean": mean, "std": deviation, "interval95": [mean - half, mean + half], "n": n}
 
 
