@@ -7,7 +7,9 @@ one key, for read noise.
 
 import hashlib
 import math
-from typing import Any, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -19,7 +21,8 @@ _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _WORD = 0xFFFFFFFF
 
-_Words = TypeVar("_Words", bound=Any)
+# A NumPy array or a tensor.
+_Words: TypeAlias = Any
 
 
 def key_of(*path: int | str) -> int:
@@ -40,20 +43,25 @@ def philox(counters: Tensor, *, key: int) -> Tensor:
     """
     if counters.device.type == "cpu":
         # A step draws for a few hundred cells: NumPy's calls cost half of torch's.
-        return torch.from_numpy(np.stack(_philox_rounds(list(counters.numpy()), key)))
-    return torch.stack(_philox_rounds(list(counters.unbind()), key))
+        return torch.from_numpy(_philox_rounds(np, counters.numpy(), np.array, key))
+    tensor = partial(torch.tensor, device=counters.device)
+    words: Tensor = _philox_rounds(torch, counters, tensor, key)
+    return words
 
 
-def _philox_rounds(words: list[_Words], key: int) -> list[_Words]:
+def _philox_rounds(
+    library: Any, counters: _Words, array: Callable[..., _Words], key: int
+) -> _Words:
+    """The rounds on words (4, n), with NumPy or torch; two words are multiplied at a time."""
+    multipliers = array([[_MULTIPLIERS[0]], [_MULTIPLIERS[1]]])
+    even, odd = counters[::2], counters[1::2]
     low, high = key & _WORD, key >> 32 & _WORD
-    a, b, c, d = words
     for _ in range(_ROUNDS):
         # int64 products wrap around, but their 64 bits are the right ones: mask after each shift.
-        first, second = a * _MULTIPLIERS[0], c * _MULTIPLIERS[1]
-        a, b = ((second >> 32) & _WORD) ^ b ^ low, second & _WORD
-        c, d = ((first >> 32) & _WORD) ^ d ^ high, first & _WORD
+        product = library.flip(even * multipliers, (0,))
+        even, odd = (product >> 32 & _WORD) ^ odd ^ array([[low], [high]]), product & _WORD
         low, high = (low + _WEYL[0]) & _WORD, (high + _WEYL[1]) & _WORD
-    return [a, b, c, d]
+    return library.stack([even, odd], 1).reshape(4, -1)
 
 
 def cell_words(cells: Tensor, counts: Tensor | int, *, seed: int, purpose: int) -> Tensor:

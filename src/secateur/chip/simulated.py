@@ -299,8 +299,8 @@ class SimulatedChip(Chip):
         self.ledger.set.index_add_(0, cells, up.to(torch.int32))
         self.ledger.reset.index_add_(0, cells, (~up).to(torch.int32))
         # One Philox call serves the frozen and the new draws alike.
-        counts = torch.zeros(2 * n, dtype=torch.int64, device=self.device)
-        counts[n:] = self.ledger.counts(cells)
+        counts = self.ledger.counts(cells)
+        counts = torch.cat([torch.zeros_like(counts), counts])
         draws = normals(self._words(cells.repeat(2), counts, _CELL))
         frozen, cycle = draws[:, :n], draws[0, n:]
         self._wear_out(cells, frozen[3])

@@ -1,5 +1,6 @@
 """Converters at the input lines: activations become one of 2^bits levels."""
 
+import math
 from typing import Any
 
 import torch
@@ -65,10 +66,6 @@ class InputConverter(nn.Module):
             the time steps of a recurrent layer do, and every n-th would always be the same one.
     """
 
-    full_scale: Tensor
-    signed: Tensor
-    batches: Tensor
-
     def __init__(
         self, bits: int, *, headroom: float = 4.0, momentum: float = 0.05, every: int = 8
     ) -> None:
@@ -77,44 +74,48 @@ class InputConverter(nn.Module):
             raise SettingError(f"input_bits is {bits}", remedy="Give 2 to 16 bits")
         self.bits, self.headroom, self.momentum = bits, headroom, momentum
         self.every = every
-        self.register_buffer("full_scale", torch.zeros(()))
-        self.register_buffer("signed", torch.zeros((), dtype=torch.bool))
-        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+        # Numbers on the host, since they set up kernels: on a GPU a look at a tensor would wait.
+        self.full_scale, self.signed, self.batches = 0.0, False, 0
 
-    # The range is a number on the host: torch.compile would break its graph at each look at it.
+    # torch.compile would compile anew for every range.
     @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
     def forward(self, inputs: Tensor) -> Tensor:
         """Quantised inputs of the same shape."""
         if self.training:
-            batch = int(self.batches)
-            if batch < _FIRST or batch % self.every == 0:
+            if self.batches < _FIRST or self.batches % self.every == 0:
                 self._follow(inputs.detach())
-            self.batches.add_(1)
-        elif float(self.full_scale) == 0.0:
+            self.batches += 1
+        elif self.full_scale == 0.0:
             raise SettingError(
                 "A converter has no range yet",
                 cause="evaluation before any training step",
                 remedy="Run at least one batch in training mode first, or load a saved model",
             )
-        signed = bool(self.signed)
-        highest = 2 ** (self.bits - 1) - 1 if signed else 2**self.bits - 1
+        highest = 2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1
         # Before the first input that is not zero the range is zero, and so is every output.
-        step = max(float(self.full_scale) / highest, torch.finfo(torch.float32).tiny)
-        return quantise(inputs, step=step, bits=self.bits, signed=signed)
+        step = max(self.full_scale / highest, torch.finfo(torch.float32).tiny)
+        return quantise(inputs, step=step, bits=self.bits, signed=self.signed)
 
-    @torch.no_grad()
     def _follow(self, inputs: Tensor) -> None:
-        lowest, highest = inputs.aminmax()
-        if not bool(self.signed) and float(lowest) < 0.0:
-            self.signed.fill_(True)
-        flat = inputs.reshape(-1)
-        scale = self.headroom * (flat.dot(flat) / flat.numel()).sqrt()
-        peak = torch.minimum(scale, torch.maximum(highest, -lowest))
-        if float(self.full_scale) == 0.0:
-            self.full_scale.copy_(peak)
-        elif float(peak) > 0.0:
+        norm = torch.linalg.vector_norm(inputs)
+        # One transfer for the three numbers.
+        lowest, highest, norm = torch.stack([*inputs.aminmax(), norm]).tolist()
+        self.signed = self.signed or lowest < 0.0
+        peak = min(self.headroom * norm / math.sqrt(inputs.numel()), max(highest, -lowest))
+        if self.full_scale == 0.0:
+            self.full_scale = peak
+        elif peak > 0.0:
             # All zeros, as a recurrent layer's first state, tell nothing of the range.
-            self.full_scale.lerp_(peak.to(self.full_scale.dtype), self.momentum)
+            self.full_scale += self.momentum * (peak - self.full_scale)
+
+    def get_extra_state(self) -> Tensor:
+        """Full scale, sign and batches seen."""
+        return torch.tensor([self.full_scale, self.signed, self.batches], dtype=torch.float64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Restores what `get_extra_state` gave."""
+        full_scale, signed, batches = state.tolist()
+        self.full_scale, self.signed, self.batches = full_scale, bool(signed), int(batches)
 
     def extra_repr(self) -> str:
         """What `print(model)` says of it."""

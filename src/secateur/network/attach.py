@@ -231,7 +231,7 @@ def _written(
     formed = chip.conducting(cells)
     chip.write_verify(cells[formed], targets[formed], tolerance=tolerance, attempts=attempts)
     return ProgrammedWeight(
-        chip, region, circuit=circuit, gain=largest / swing, seed=seed, dtype=plain.value.dtype
+        chip, region, circuit=circuit, gain=largest / swing, seed=seed, like=plain.value
     )
 
 
@@ -256,9 +256,8 @@ def _pruned(
     draws = generator(key_of(seed, "scores", plain.name))
     scores = initial_scores(start, kept_weight=kept, fan_in=plain.fan_in, generator=draws)
     return PrunedWeight(
-        chip, region, circuit=circuit, gain=1.0, seed=seed, grain=grain, available=available,
-        scores=scores * available, mask=available.clone(), kept_weight=kept,
-        dtype=plain.value.dtype,
+        chip, region, circuit=circuit, gain=1.0, seed=seed, like=plain.value, grain=grain,
+        available=available, scores=scores * available, mask=available.clone(), kept_weight=kept,
     )  # fmt: skip
 
 

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from secateur.chip import Chip
 from secateur.errors import SettingError
+from secateur.network.watch import Watch
 from secateur.network.weight import PrunedWeight, cells_of, weight_of_cells
-from secateur.topology import Annealed, Rule, keep_count
+from secateur.topology import Annealed, Rule, flipped_edges, keep_count
 
 
 class Search:
@@ -37,9 +37,9 @@ class Search:
         self.keep_fractions: list[float] = []
         self.changes = 0
         self.restoring = False
-        self._seen: list[Tensor] = []
-        self._known: list[tuple[int, int]] = []
+        self._watches: list[Watch] = []
         self._held = torch.zeros(0, dtype=torch.bool)
+        self._starts = [0]
 
     def add(self, weight: PrunedWeight, keep_fraction: float) -> None:
         """Takes a weight, deployed as its mask says, into the search; its cells follow the last's.
@@ -52,8 +52,8 @@ class Search:
             raise SettingError("The cells of a search's weights must follow one another")
         self.weights.append(weight)
         self.keep_fractions.append(keep_fraction)
-        self._seen.append(_sample(weight.scores).clone())
-        self._known = [_stamp(weight) for weight in self.weights]
+        self._starts.append(self._starts[-1] + weight.scores.numel())
+        self._watches.append(Watch(weight))
         self._held = torch.cat([self._held.to(weight.mask.device), weight.mask.reshape(-1)])
         weight.search = self
         register = weight.register_load_state_dict_post_hook
@@ -95,8 +95,8 @@ class Search:
         self._select()
 
     def _look(self) -> None:
-        self._seen = [_sample(weight.scores).clone() for weight in self.weights]
-        self._known = [_stamp(weight) for weight in self.weights]
+        for watch in self._watches:
+            watch.look()
 
     def _select(self) -> None:
         scores = [weight.scores for weight in self.weights]
@@ -107,7 +107,7 @@ class Search:
     def deploy(self, masks: Sequence[Tensor]) -> None:
         """Pulses the chip from the masks it holds to the given ones: RESETs, then SETs."""
         wanted = torch.cat([mask.reshape(-1) for mask in masks])
-        flipped = (self._held.to(wanted.device) != wanted).nonzero().squeeze(1)
+        flipped = flipped_edges(self._held.to(wanted.device), wanted)
         raised = wanted[flipped]
         self._pulse(flipped, raised)
         for weight, mask, (start, stop) in zip(
@@ -122,8 +122,8 @@ class Search:
 
     def pending(self, weight: PrunedWeight) -> bool:
         """Whether a weight's scores have changed since the search has last looked."""
-        place = self.weights.index(weight)
-        return self._written(place) or self._differs(place)
+        watch = self._watches[self.weights.index(weight)]
+        return watch.written() or watch.differs()
 
     def note_loaded(self, weight: PrunedWeight, *, changes: int, pending: bool) -> None:
         """Goes on from a saved state of one weight, whose scores have been loaded.
@@ -134,10 +134,11 @@ class Search:
             pending: whether the saved scores had changed since it last looked.
         """
         self.changes = changes
-        seen = _sample(weight.scores).clone()
-        # Scores that are no number differ from any: the next training pass looks anew.
-        self._seen[self.weights.index(weight)] = seen.fill_(torch.nan) if pending else seen
-        self._known = [_stamp(weight) for weight in self.weights]
+        watch = self._watches[self.weights.index(weight)]
+        if pending:
+            watch.never_seen()
+        else:
+            watch.look()
 
     @contextmanager
     def restored(self) -> Iterator[None]:
@@ -172,49 +173,17 @@ class Search:
         first = self.weights[0]
         cells = cells_of(edges, grain=first.grain, first_cell=first.region.first_cell)
         read = weight_of_cells(self.chip.read_back(cells.view(-1)).view_as(cells), edges)
-        offset = 0
-        for weight, (start, stop) in zip(self.weights, self._parts(edges), strict=True):
+        parts = zip(self.weights, self._starts, self._parts(edges), strict=False)
+        for weight, offset, (start, stop) in parts:
             weight.note_kept(edges[start:stop] - offset, read[start:stop])
-            offset += weight.scores.numel()
 
     def _parts(self, edges: Tensor) -> list[tuple[int, int]]:
         """Where each weight's share of ascending edge numbers begins and ends."""
-        sizes = torch.tensor([0, *(weight.scores.numel() for weight in self.weights)])
-        places = torch.searchsorted(edges, sizes.cumsum(0).to(edges.device)).tolist()
-        return list(pairwise(places))
+        starts = torch.tensor(self._starts, device=edges.device)
+        return list(pairwise(torch.searchsorted(edges, starts).tolist()))
 
     def _changed(self, asking: PrunedWeight) -> bool:
-        for place, weight in enumerate(self.weights):
-            if self._written(place):
+        for watch, weight in zip(self._watches, self.weights, strict=True):
+            if watch.written() or ((weight is asking or watch.replaced()) and watch.differs()):
                 return True
-            suspect = weight is asking or _stamp(weight) != self._known[place]
-            if suspect and self._differs(place):
-                return True
-        self._known = [_stamp(weight) for weight in self.weights]
         return False
-
-    def _written(self, place: int) -> bool:
-        owner, version = _stamp(self.weights[place])
-        known_owner, known_version = self._known[place]
-        # The parameters of a copied model are others, whose versions start anew.
-        return owner == known_owner and version != known_version
-
-    def _differs(self, place: int) -> bool:
-        return not _same(_sample(self.weights[place].scores), self._seen[place])
-
-
-def _stamp(weight: PrunedWeight) -> tuple[int, int]:
-    return id(weight.scores), weight.scores._version
-
-
-def _sample(scores: Tensor) -> Tensor:
-    """About a thousand scores, evenly spread: a write through `.data` is that of an optimizer."""
-    flat = scores.detach().reshape(-1)
-    return flat[:: max(flat.numel() // 1024, 1)]
-
-
-def _same(first: Tensor, second: Tensor) -> bool:
-    """Equality to the bit; on a CPU NumPy compares several times as fast as torch."""
-    if first.device.type != "cpu":
-        return torch.equal(first, second.to(first.device))
-    return np.array_equal(first.numpy().view(np.int32), second.cpu().numpy().view(np.int32))

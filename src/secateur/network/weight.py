@@ -1,5 +1,6 @@
 """Weights that exist as conductances of a chip's cells."""
 
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 import torch
@@ -12,6 +13,9 @@ from secateur.network.reading import Reading, Uses, WeightSource, rank
 from secateur.topology import straight_through
 
 Grain = Literal["pair", "cell"]
+
+# Odd, so that no two of 2^63 reads share a key; 2^64 over the golden ratio, so that they spread.
+_GOLDEN = 0x9E3779B97F4A7C15
 
 
 class Settling(Protocol):
@@ -47,23 +51,27 @@ class ChipWeight(WeightSource):
         circuit: level of fidelity.
         gain: weights per siemens, 1 / g0.
         seed: of the read noise.
-        dtype: the model's.
+        like: a tensor of the model's dtype and memory format, such as the weight it replaces.
     """
 
     gain: Tensor
 
     def __init__(
-        self, chip: Chip, region: Region, *, circuit: Circuit, gain: float, seed: int,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:  # fmt: skip
+        self, chip: Chip, region: Region, *, circuit: Circuit, gain: float, seed: int, like: Tensor
+    ) -> None:
         super().__init__()
         self.chip, self.region, self.circuit, self.seed = chip, region, circuit, seed
-        self.dtype = dtype
+        self.dtype, self.memory_format = like.dtype, memory_format_of(like)
         self.uses = Uses()
         self.register_buffer(
             "gain", torch.tensor(gain, dtype=torch.float64, device=_device_of(chip))
         )
         self._gain = gain
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
+    def forward(self) -> Reading:
+        """See `WeightSource.forward`; torch.compile breaks its graph here, once."""
+        return super().forward()
 
     @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
     def read(self) -> Reading:
@@ -76,14 +84,14 @@ class ChipWeight(WeightSource):
         else:
             deviation = known.deviation
             weight = self.circuit.weight(known.difference, deviation, gain=self._gain, key=key)
-        weight = self._learnable(weight).to(self.dtype)
+        weight = self._learnable(self._laid_out(weight)).to(self.dtype)
         # A second key, so that noise per product is independent of noise per read.
         return Reading(weight, deviation, self._gain, self.circuit, key ^ 1)
 
     def plain(self) -> Tensor:
         """The weight as one more read of the chip gives it."""
         cells = self.chip.read(self.region, key=self._next_key())
-        return (cells[..., 0] - cells[..., 1]).mul_(self._gain).to(self.dtype)
+        return self._laid_out((cells[..., 0] - cells[..., 1]).mul_(self._gain)).to(self.dtype)
 
     @property
     def shape(self) -> torch.Size:
@@ -104,10 +112,18 @@ class ChipWeight(WeightSource):
         self.uses.count = int(state)
 
     def _next_key(self) -> int:
-        return key_of(self.seed, rank(), "read", self.region.name, self.uses.next())
+        # What is the same for every read is worked out once for each rank.
+        stream = _stream(self.seed, rank(), self.region.first_cell)
+        return (stream + self.uses.next() * _GOLDEN) % 2**63
 
     def _learnable(self, weight: Tensor) -> Tensor:
         return weight
+
+    def _laid_out(self, weight: Tensor) -> Tensor:
+        if self.memory_format is torch.contiguous_format:
+            return weight
+        # `contiguous` would leave a weight of one input channel as it is, and its layer's outputs.
+        return torch.empty_like(weight, memory_format=self.memory_format).copy_(weight)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "ChipWeight":
         # Casting a model to half or double must not touch the physics: only the device follows.
@@ -115,7 +131,9 @@ class ChipWeight(WeightSource):
             return tensor.to(fn(tensor).device)
 
         super()._apply(follow, recurse)  # type: ignore[no-untyped-call,unused-ignore]
-        self.dtype = fn(torch.empty(0, dtype=self.dtype, device=self.device)).dtype
+        like = torch.empty([2] * len(self.shape), dtype=self.dtype, device=self.device)
+        like = fn(like.to(memory_format=self.memory_format))
+        self.dtype, self.memory_format = like.dtype, memory_format_of(like)
         self.chip.to(self.device)
         return self
 
@@ -150,10 +168,10 @@ class PrunedWeight(ChipWeight):
 
     def __init__(
         self, chip: Chip, region: Region, *, circuit: Circuit, gain: float, seed: int,
-        grain: Grain, available: Tensor, scores: Tensor, mask: Tensor, kept_weight: Tensor,
-        dtype: torch.dtype = torch.float32,
+        like: Tensor, grain: Grain, available: Tensor, scores: Tensor, mask: Tensor,
+        kept_weight: Tensor,
     ) -> None:  # fmt: skip
-        super().__init__(chip, region, circuit=circuit, gain=gain, seed=seed, dtype=dtype)
+        super().__init__(chip, region, circuit=circuit, gain=gain, seed=seed, like=like)
         self.grain = grain
         self.scores = nn.Parameter(scores)
         self.register_buffer("mask", mask)
@@ -223,6 +241,25 @@ class PrunedWeight(ChipWeight):
         gain, kept, available = self._gain, self.kept_weight.clone(), self.available.clone()
         super()._load_from_state_dict(*arguments)
         self.kept_weight, self.available = kept.mul_(self._gain / gain), available
+
+
+@lru_cache(maxsize=4096)
+def _stream(seed: int, process: int, first_cell: int) -> int:
+    return key_of(seed, process, "read", first_cell)
+
+
+def memory_format_of(tensor: Tensor) -> torch.memory_format:
+    """Channels-last where strides say so beyond doubt, contiguous otherwise."""
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(tensor.dim())
+    if last is None:
+        return torch.contiguous_format
+    strides = torch.empty(tensor.shape, memory_format=last, device="meta").stride()
+    beyond_doubt = tensor.stride() == strides and tensor.stride() != _contiguous(tensor.shape)
+    return last if beyond_doubt else torch.contiguous_format
+
+
+def _contiguous(shape: torch.Size) -> tuple[int, ...]:
+    return torch.empty(shape, device="meta").stride()
 
 
 def cells_of(edges: Tensor, *, grain: Grain, first_cell: int) -> Tensor:

@@ -10,7 +10,7 @@ Tensors only: this room knows nothing of chips or devices.
 from secateur.topology.rule import Rule, Scope, TopK, swap_across_band
 from secateur.topology.schedule import Annealed
 from secateur.topology.scores import ScoreStart, initial_scores
-from secateur.topology.select import keep_count, kth_largest, top_k
+from secateur.topology.select import flipped_edges, keep_count, kth_largest, top_k
 from secateur.topology.straight_through import straight_through
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Scope",
     "ScoreStart",
     "TopK",
+    "flipped_edges",
     "initial_scores",
     "keep_count",
     "kth_largest",

@@ -9,11 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from secateur.errors import SettingError
-from secateur.topology.select import kth_largest, split_like, top_k
+from secateur.topology.select import (
+    Values,
+    flat_mask,
+    kth_largest,
+    magnitudes,
+    number,
+    places,
+    split_like,
+    top_k,
+)
 
 Scope = Literal["layer", "global"]
 
@@ -91,39 +101,34 @@ def swap_across_band(scores: Tensor, mask: Tensor, count: int, *, dead_band: flo
     """
     if dead_band == 0.0:
         return top_k(scores, count)
-    magnitude = scores.detach().abs().reshape(-1)
-    threshold = float(kth_largest(magnitude, count))
-    kept = mask.reshape(-1)
-    surplus = int(kept.sum()) - count
-    leaving = (kept & (magnitude < threshold * (1.0 - dead_band))).nonzero().squeeze(1)
-    entering = (magnitude > threshold * (1.0 + dead_band)).logical_and_(~kept).nonzero().squeeze(1)
-    if surplus:
-        return _meet_count(magnitude, kept, surplus, leaving, entering).view(mask.shape)
-    swaps = min(leaving.numel(), entering.numel())
-    changed = kept.clone()
-    if swaps:
-        changed[_extreme(magnitude, leaving, swaps, largest=False)] = False
-        changed[_extreme(magnitude, entering, swaps, largest=True)] = True
-    return changed.view(mask.shape)
-
-
-def _extreme(magnitude: Tensor, places: Tensor, number: int, *, largest: bool) -> Tensor:
-    """The `number` places of largest or smallest magnitude; earlier places first on ties."""
-    if number == places.numel():
-        return places
-    order = torch.sort(magnitude[places], descending=largest, stable=True).indices
-    return places[order[:number]]
-
-
-def _meet_count(
-    magnitude: Tensor, kept: Tensor, surplus: int, leaving: Tensor, entering: Tensor
-) -> Tensor:
-    """Swaps what the band allows, then drops the worst or adds the best until the count is met."""
-    changed = kept.clone()
+    magnitude, kept = magnitudes(scores), flat_mask(mask)
+    threshold = kth_largest(magnitude, count)
+    # The few on the wrong side of the threshold are all that the band has to look at.
+    wrong = places((magnitude >= threshold) ^ kept)
+    leaves, size = kept[wrong], magnitude[wrong]
+    leaving = wrong[leaves & (size < threshold * (1.0 - dead_band))]
+    entering = wrong[~leaves & (size > threshold * (1.0 + dead_band))]
+    changed = kept.copy() if isinstance(kept, np.ndarray) else kept.clone()
+    surplus = number(kept) - count
+    if not surplus:
+        swaps = min(len(leaving), len(entering))
+        leaving = _extreme(magnitude, leaving, swaps, largest=False)
+        entering = _extreme(magnitude, entering, swaps, largest=True)
     changed[leaving], changed[entering] = False, True
-    surplus = surplus - leaving.numel() + entering.numel()
     if surplus:
-        movable = (changed if surplus > 0 else ~changed).nonzero().squeeze(1)
-        chosen = _extreme(magnitude, movable, abs(surplus), largest=surplus < 0)
-        changed[chosen] = surplus < 0
-    return changed
+        _meet_count(magnitude, changed, surplus - len(leaving) + len(entering))
+    return torch.as_tensor(changed).view(mask.shape)
+
+
+def _extreme(magnitude: Values, candidates: Values, chosen: int, *, largest: bool) -> Values:
+    """The candidates of largest or smallest magnitude; earlier places first on ties."""
+    if chosen == len(candidates):
+        return candidates
+    order = (magnitude[candidates] * (-1.0 if largest else 1.0)).argsort(stable=True)
+    return candidates[order[:chosen]]
+
+
+def _meet_count(magnitude: Values, changed: Values, surplus: int) -> None:
+    """Drops the worst kept edges or adds the best pruned ones, in place, until the count is met."""
+    movable = places(changed if surplus > 0 else ~changed)
+    changed[_extreme(magnitude, movable, abs(surplus), largest=surplus < 0)] = surplus < 0

@@ -1,12 +1,17 @@
 """Keep the best: the exact top-k of |score| as a mask, in O(n)."""
 
+import math
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from secateur.errors import DivergedError, SettingError
+
+# A NumPy array for what is on a CPU, a tensor for what is elsewhere: both index and compare alike.
+Values: TypeAlias = Any
 
 
 def keep_count(keep_fraction: float, edges: int) -> int:
@@ -30,17 +35,45 @@ def keep_count(keep_fraction: float, edges: int) -> int:
     return count
 
 
-def kth_largest(values: Tensor, rank: int) -> Tensor:
-    """The `rank`-th largest value (1 is the largest) of a tensor, as a 0-dimensional tensor.
+def magnitudes(scores: Tensor) -> Values:
+    """|score| of every edge, flat; of a tensor on a CPU a NumPy array.
 
-    A selection, not a sort: NumPy's vectorised partition on the tensor's own memory on a CPU,
-    `torch.kthvalue` elsewhere.
+    What follows, comparing and finding places, takes torch several times as long there.
     """
-    flat = values.detach().reshape(-1)
-    place = flat.numel() - rank
-    if flat.device.type == "cpu" and flat.dtype != torch.bfloat16:
-        return torch.as_tensor(np.partition(flat.numpy(), place)[place])
-    return torch.kthvalue(flat, place + 1).values
+    # A model in channels-last has strided scores: masks are contiguous whatever the scores are.
+    flat = scores.detach().reshape(-1)
+    if flat.device.type != "cpu":
+        return flat.abs()
+    return np.abs((flat.float() if flat.dtype == torch.bfloat16 else flat).numpy())
+
+
+def flat_mask(mask: Tensor) -> Values:
+    """A mask as what compares with `magnitudes`: the same memory, flat."""
+    flat = mask.reshape(-1)
+    return flat.numpy() if flat.device.type == "cpu" else flat
+
+
+def places(mask: Values) -> Values:
+    """Where a flat mask is True, ascending."""
+    return mask.nonzero()[0] if isinstance(mask, np.ndarray) else mask.nonzero().squeeze(1)
+
+
+def number(mask: Values) -> int:
+    """How many of a flat mask are True."""
+    return int(np.count_nonzero(mask) if isinstance(mask, np.ndarray) else mask.sum())
+
+
+def kth_largest(values: Values, rank: int) -> float:
+    """The `rank`-th largest value (1 is the largest).
+
+    A selection, not a sort: NumPy's vectorised partition on a CPU, `torch.kthvalue` elsewhere.
+    """
+    if isinstance(values, Tensor) and values.device.type == "cpu":
+        values = values.detach().numpy()
+    place = math.prod(values.shape) - rank
+    if isinstance(values, np.ndarray):
+        return float(np.partition(values.reshape(-1), place)[place])
+    return float(torch.kthvalue(values.detach().reshape(-1), place + 1).values)
 
 
 def top_k(scores: Tensor, count: int) -> Tensor:
@@ -58,20 +91,24 @@ def top_k(scores: Tensor, count: int) -> Tensor:
     Raises:
         DivergedError: for scores that are not numbers, where they leave no such mask.
     """
-    # A model in channels-last has strided scores: masks are contiguous whatever the scores are.
-    magnitude = scores.detach().abs().reshape(-1)
+    magnitude = magnitudes(scores)
     threshold = kth_largest(magnitude, count)
     mask = magnitude > threshold
-    missing = count - int(mask.sum())
-    ties = (magnitude == threshold).nonzero().squeeze(1)
-    if missing > ties.numel():
+    missing = count - number(mask)
+    ties = places(magnitude == threshold)
+    if missing > len(ties):
         raise DivergedError(
             "Scores are not a number, so no edge can be called better than another",
             cause="the training has diverged",
             remedy="Lower the learning rate of the scores",
         )
     mask[ties[:missing]] = True
-    return mask.view(scores.shape)
+    return torch.as_tensor(mask).view(scores.shape)
+
+
+def flipped_edges(before: Tensor, after: Tensor) -> Tensor:
+    """Flat places, ascending, where two masks on one device differ."""
+    return torch.as_tensor(places(flat_mask(before) ^ flat_mask(after)))
 
 
 def split_like(flat: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
