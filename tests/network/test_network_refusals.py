@@ -137,7 +137,7 @@ def test_settings_that_make_no_sense_are_refused_before_anything_is_touched(name
 def test_more_weights_than_cells_are_refused_before_the_first_pulse(put):
     model = perceptron()
     chip = SimulatedChip(macros=1, geometry=Geometry(rows=12, columns=48))
-    with pytest.raises(ChipError, match=r"No room for the 96 weights .*2\.weight"):
+    with pytest.raises(ChipError, match=r"No room for the 288 weights .*0\.weight"):
         put(model, chip)
     assert_untouched(model, snapshot(perceptron()), chip)
     put(model, chip, where=lambda name, _: name == "0")
@@ -147,7 +147,7 @@ def test_more_weights_than_cells_are_refused_before_the_first_pulse(put):
 def test_forming_that_forms_nothing_of_a_weight_is_named():
     chip = SimulatedChip(forming=FixedVoltage(voltage=0.1))
     model = perceptron()
-    with pytest.raises(ChipError, match=r"No cell .* was formed.*0\.weight"):
+    with pytest.raises(ChipError, match=r"No cell .* was formed.*2\.weight"):
         prune_(model, chip)
     assert isinstance(model[0], nn.Linear)
 

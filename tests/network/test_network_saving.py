@@ -208,7 +208,7 @@ DIFFERENT = {
     ),
     "placement": (
         lambda: pruned(nn.Sequential(nn.Linear(12, 23), nn.ReLU(), nn.Linear(23, 4))),
-        r"regions\[0\].shape is \[23, 12\] here, \[24, 12\] saved",
+        r"regions\[0\].shape is \[4, 23\] here, \[4, 24\] saved",
     ),
     "another architecture": (
         lambda: pruned(nn.Sequential(*perceptron(), nn.ReLU(), nn.Linear(4, 4))),

@@ -49,7 +49,7 @@ def test_pruning_an_edge_lowers_both_cells_of_its_pair_and_leaves_a_residue():
         assert cells[~kept & formed].max() < 5e-6
         residue = weight().weight[~weight.mask]
         assert residue.ne(0.0).all()
-        assert residue.abs().mean() < 0.3 * weight().weight[weight.mask].abs().mean()
+        assert residue.abs().mean() < 0.5 * weight().weight[weight.mask].abs().mean()
 
 
 def test_pruning_a_cell_lowers_that_cell_alone():

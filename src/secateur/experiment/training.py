@@ -61,15 +61,7 @@ class Trainer:
     def __init__(self, model: nn.Module, split: Split, settings: Training, *, seed: int) -> None:
         self.model, self.split, self.settings, self.seed = model, split, settings, seed
         self.progress = Progress([])
-        trained = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = (
-            torch.optim.SGD(
-                trained, lr=settings.learning_rate, momentum=settings.momentum,
-                weight_decay=settings.weight_decay,
-            )
-            if trained
-            else None
-        )  # fmt: skip
+        self.optimizer = _optimizer(model, settings)
 
     @property
     def epochs(self) -> int:
@@ -146,6 +138,19 @@ class Trainer:
                 remedy=f"Lower training.learning_rate, now {self.settings.learning_rate}; "
                 "the checkpoints before it are kept",
             )
+
+
+def _optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer | None:
+    """Gradient descent for weights and scores with decay, for gains and biases without."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.dim() > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if not groups:
+        return None
+    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
 
 
 def _search_counts(model: nn.Module) -> dict[str, int]:

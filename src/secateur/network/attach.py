@@ -87,16 +87,17 @@ def prune_(
     plan = survey(model, where)
     shares = shares_of(keep_fraction, plan.weights, edges_per_weight=2 if grain == "cell" else 1)
     _check_room(chip, plan.weights)
-    sources = [
-        _pruned(plain, chip, grain=grain, start=score_start, circuit=level, seed=seed)
-        for plain in plan.weights
-    ]
-    for weight, share in zip(sources, shares, strict=True):
-        search.add(weight, share)
+    sources = {
+        plain.name: _pruned(plain, chip, grain=grain, start=score_start, circuit=level, seed=seed)
+        for plain in _by_height(plan.weights)
+    }
+    share_of = {plain.name: share for plain, share in zip(plan.weights, shares, strict=True)}
+    for name, weight in sources.items():
+        search.add(weight, share_of[name])
     search.begin()
-    for weight, plain in zip(sources, plan.weights, strict=True):
-        _scale(weight, plain.fan_in)
-    swap_(plan, list(sources), make_converter)
+    for plain in plan.weights:
+        _scale(sources[plain.name], plain.fan_in)
+    swap_(plan, [sources[plain.name] for plain in plan.weights], make_converter)
     return model
 
 
@@ -132,10 +133,13 @@ def program_(
         if not bool(plain.value.isfinite().all()):
             raise ModelError("This weight has values that are no finite numbers", where=plain.name)
     _check_room(chip, weights)
-    sources: list[WeightSource] = [
-        _written(plain, chip, tolerance=tolerance, attempts=attempts, circuit=level, seed=seed)
-        for plain in weights
-    ]
+    written = {
+        plain.name: _written(
+            plain, chip, tolerance=tolerance, attempts=attempts, circuit=level, seed=seed
+        )
+        for plain in _by_height(weights)
+    }
+    sources: list[WeightSource] = [written[plain.name] for plain in weights]
     if plan is None:
         replace_sources_(model, dict(zip(prepared, sources, strict=True)))
     else:
@@ -268,10 +272,15 @@ def _scale(weight: PrunedWeight, fan_in: int) -> None:
     weight.set_gain(gain)
 
 
+def _by_height(weights: Sequence[PlainWeight]) -> list[PlainWeight]:
+    """In the order of placement: the tallest first, beside which the lower ones find room."""
+    return sorted(weights, key=lambda plain: -plain.fan_in)
+
+
 def _check_room(chip: Chip, weights: Sequence[PlainWeight]) -> None:
     """Places all on a copy first: a chip that is too small must not be formed in part."""
     trial = copy.deepcopy(chip.placement)
-    for plain in weights:
+    for plain in _by_height(weights):
         trial.place(plain.name, tuple(plain.value.shape), inputs_first=plain.inputs_first)
 
 
