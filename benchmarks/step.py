@@ -80,7 +80,7 @@ def main() -> None:
     if not options.default_allocator:
         keep_freed_memory()
     torch.manual_seed(0)
-    shipped = {"dead_band": 0.1, "interval": 4}
+    shipped = {"dead_band": 0.1, "interval": 8}
     models = {
         "dense float32": FashionNetwork(),
         "dense, channels last": channels_last(),
