@@ -77,17 +77,22 @@ class ReadPerProduct(Circuit):
     ) -> Tensor:  # fmt: skip
         """The product plus the noise of its columns; no gradient flows through the noise."""
         outputs = linear(inputs, weight)
-        noise: Tensor = _column_noise(linear, inputs, deviation * gain, key)
-        return outputs + noise.to(outputs.dtype)
+        spread, draw = _column_noise(linear, inputs, deviation * gain, key)
+        return outputs.addcmul_(spread.to(outputs.dtype), draw.to(outputs.dtype))
 
 
 # torch.compile cannot trace a generator, and would compile anew for every key.
 @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
 @torch.no_grad()
-def _column_noise(linear: LinearMap, inputs: Tensor, deviation: Tensor, key: int) -> Tensor:
+def _column_noise(
+    linear: LinearMap, inputs: Tensor, deviation: Tensor, key: int
+) -> tuple[Tensor, Tensor]:
+    """Standard deviation of every output's noise, and standard normals laid out as it is."""
     # In half precision, which autocast may ask for, the squares would vanish.
     with torch.autocast(inputs.device.type, enabled=False):
         variance = linear(inputs.to(deviation.dtype).square(), deviation.square())
-    noise = normal(variance.shape, key=key, device=variance.device)
+    draw = normal((variance.numel(),), key=key, device=variance.device)
+    # Where channels are last, a product of two layouts would be slow.
+    draw = draw.as_strided(variance.shape, torch.empty_like(variance).stride())
     # A sum of squares may come out a rounding error below zero.
-    return variance.clamp_min_(0.0).sqrt_().mul_(noise)
+    return variance.clamp_min_(0.0).sqrt_(), draw
