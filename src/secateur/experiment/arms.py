@@ -158,9 +158,10 @@ class Pruned(Arm):
         )
         for weight in pruned_weights(model).values():
             weight.scores.data.mul_(search.score_scale)
-            weight.scores.requires_grad_(self.learns == "scores")
-        if self.learns == "norms":
+        if self.learns != "scores":
             model.requires_grad_(False)
+        if readout:
+            model.get_submodule(task.readout).requires_grad_(True)
         return model
 
 
