@@ -14,12 +14,14 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from secateur import Circuit, ReadPerProduct, ReadPerStep, SimulatedChip, TopK, prune_
+from secateur.experiment.record import machine, versions
 from secateur.experiment.training import keep_freed_memory
 from secateur.network import Grain, pruned_weights
 from secateur.tasks.fashion_mnist import FashionNetwork
@@ -101,7 +103,7 @@ def main() -> None:
             "flips_per_step": flips(models[name]) / (BLOCK * (options.rounds + 2)),
         }
     if options.json:
-        print(json.dumps(rows, indent=1))
+        print(json.dumps(record(rows), indent=1))
         return
     for name, row in rows.items():
         low, high = row["ratio_quartiles"]
@@ -109,6 +111,18 @@ def main() -> None:
             f"{name:32s} {row['ms']:7.2f} ms   x {row['ratio']:.2f} ({low:.2f} to {high:.2f})"
             f"   {row['flips_per_step']:.0f} flips a step"
         )
+
+
+def record(rows: dict[str, dict[str, object]]) -> dict[str, object]:
+    """What results/speed.json keeps."""
+    return {
+        "kind": "speed",
+        "command": "python -m benchmarks.step --json",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(threads=1, processes=1),
+        "versions": versions(),
+        "steps": rows,
+    }
 
 
 def measure(models: dict[str, nn.Module], rounds: int) -> dict[str, list[float]]:

@@ -92,6 +92,42 @@ def test_a_varied_setting_makes_a_variant_each(tmp_path):
     assert forms == ["full", "half", "ramp"]
 
 
+def test_an_arm_runs_once_where_a_varied_setting_makes_no_difference_to_it(tmp_path):
+    recipe = small(**{
+        "run.arms": ["digital", "programmed", "pruned"], "training.epochs": 1,
+        "run.vary": {"chip.values.programming_error": (0.0, 0.3)},
+    })  # fmt: skip
+    record = run_experiment(recipe, tmp_path / "run")
+    ran = [folder.name for folder in (tmp_path / "run/trials").iterdir()]
+    assert sorted(name.split("-")[0] for name in ran) == ["digital", *["programmed"] * 2, "pruned"]
+    losses = {
+        (group["arm"], group["overrides"]["chip.values.programming_error"]):
+            group["trials"][0]["test"]["loss"]
+        for group in record["results"]
+    }  # fmt: skip
+    assert len(losses) == 6
+    assert losses["pruned", 0.0] == losses["pruned", 0.3]
+    assert losses["programmed", 0.0] != losses["programmed", 0.3]
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_setting_that_an_arm_does_not_heed_changes_nothing(tmp_path, arm):
+    """Where `heeds` says no, another value gives the same figures to the bit."""
+    other = {
+        "chip.forming": "half", "search.keep_fraction": 0.3, "converters.input_bits": 3,
+        "chip.values.programming_error": 0.3,
+    }  # fmt: skip
+    ignored = {path: value for path, value in other.items() if not ARMS[arm].heeds(path)}
+    plain = small(**{"run.arms": [arm], "training.epochs": 1})
+    records = [
+        run_experiment(recipe, tmp_path / name)
+        for name, recipe in (("a", plain), ("b", plain.with_settings(ignored)))
+    ]
+    first, second = (record["results"][0]["trials"][0] for record in records)
+    assert first["test"] == second["test"]
+    assert first["pulses"] == second["pulses"]
+
+
 def start(out: Path, *extra: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "secateur", "run", "digits", "--out", str(out), *extra]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

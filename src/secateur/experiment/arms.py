@@ -59,6 +59,10 @@ class Arm(ABC):
         return True
 
     @abstractmethod
+    def heeds(self, path: str) -> bool:
+        """Whether a setting, by its dotted path, can make a difference to this arm."""
+
+    @abstractmethod
     def attach(
         self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
     ) -> nn.Module:
@@ -74,6 +78,11 @@ class Digital(Arm):
     """Weights trained in digital memory, and left there."""
 
     quantised: bool = False
+
+    def heeds(self, path: str) -> bool:
+        """See `Arm.heeds`."""
+        without = ("chip.", "search.") if self.quantised else ("chip.", "search.", "converters.")
+        return not path.startswith(without)
 
     def attach(
         self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
@@ -91,6 +100,10 @@ class Programmed(Arm):
     """Digitally trained weights, written to the chip at the end."""
 
     aware: bool = False
+
+    def heeds(self, path: str) -> bool:
+        """See `Arm.heeds`: weights are written on a fully formed chip, whatever `forming` says."""
+        return not path.startswith(("search.", "chip.forming"))
 
     def attach(
         self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
@@ -130,6 +143,10 @@ class Pruned(Arm):
     def trains(self) -> bool:
         """See `Arm.trains`."""
         return self.learns != "norms"
+
+    def heeds(self, path: str) -> bool:
+        """See `Arm.heeds`: nothing is written to a value here."""
+        return path != "chip.values.programming_error"
 
     def attach(
         self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int

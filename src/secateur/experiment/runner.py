@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -71,8 +72,9 @@ def run_experiment(
 ) -> dict[str, Any]:  # fmt: skip
     """Runs every trial of a recipe and writes the run directory; returns the record.
 
-    Trials run in as many processes as the machine has cores for, at `run.threads` each. Killed
-    and resumed, a run's record is the same to the bit but for times.
+    Trials run in as many processes as the machine has cores for, at `run.threads` each. Variants
+    of a setting that an arm does not heed are one trial, which stands for all. Killed and resumed,
+    a run's record is the same to the bit but for times.
 
     Args:
         recipe: what to run.
@@ -92,12 +94,17 @@ def run_experiment(
     _check(recipe, trials)
     task.load(data)
     command = _prepare(recipe, out, resume=resume, command=command)
-    processes = max(1, min((os.cpu_count() or 1) // recipe.run.threads, len(trials)))
-    watch.begin(_total_epochs(recipe, trials))
+    distinct = list({own.name: own for own in map(_stand_in, trials)}.values())
+    processes = max(1, min((os.cpu_count() or 1) // recipe.run.threads, len(distinct)))
+    watch.begin(_total_epochs(recipe, distinct))
     try:
-        results = _run_all(trials, recipe, out, data=data, processes=processes, watch=watch)
+        ran = _run_all(distinct, recipe, out, data=data, processes=processes, watch=watch)
     finally:
         watch.end()
+    results = [
+        {**ran[_stand_in(trial).name], "variant": trial.variant, "overrides": trial.overrides}
+        for trial in trials
+    ]
     record = record_of(
         results, recipe, title=task.title, classes=task.classes, command=command,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -110,22 +117,23 @@ def run_experiment(
 def _run_all(
     trials: list[Trial], recipe: Recipe, out: Path, *, data: Path | None, processes: int,
     watch: Watch,
-) -> list[dict[str, Any]]:  # fmt: skip
-    results: dict[int, dict[str, Any]] = {}
-    jobs = (delayed(_isolated)(n, trial, recipe, out, data) for n, trial in enumerate(trials))
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """The trials' results by the trials' names."""
+    results: dict[str, dict[str, Any]] = {}
+    jobs = (delayed(_isolated)(trial, recipe, out, data) for trial in trials)
     pool = Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)
     with pool, _Tail(out / "metrics.jsonl", watch):
-        for number, result in pool(jobs):
+        for name, result in pool(jobs):
             if isinstance(result, SecateurError):
                 raise result
-            results[number] = result
+            results[name] = result
             watch.trial(result)
-    return [results[number] for number in range(len(trials))]
+    return results
 
 
 def _isolated(
-    number: int, trial: Trial, recipe: Recipe, out: Path, data: Path | None
-) -> tuple[int, dict[str, Any] | SecateurError]:
+    trial: Trial, recipe: Recipe, out: Path, data: Path | None
+) -> tuple[str, dict[str, Any] | SecateurError]:
     """One trial in a worker process; its refusals come back as values, message intact."""
     metrics = os.open(out / "metrics.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
@@ -134,10 +142,10 @@ def _isolated(
         os.write(metrics, (json.dumps(line) + "\n").encode())
 
     try:
-        return number, run_trial(trial, recipe, out / "trials" / trial.name, data=data,
-                                 report=report)  # fmt: skip
+        folder = out / "trials" / trial.name
+        return trial.name, run_trial(trial, recipe, folder, data=data, report=report)
     except SecateurError as error:
-        return number, error
+        return trial.name, error
     finally:
         os.close(metrics)
 
@@ -182,7 +190,20 @@ def _variants(recipe: Recipe) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "", {}
     for path, values in recipe.run.vary.items():
         for value in values:
-            yield f"{path}={value}", {path: value}
+            yield _words({path: value}), {path: value}
+
+
+def _stand_in(trial: Trial) -> Trial:
+    """The trial that has only the varied settings its arm heeds."""
+    heeds = ARMS[trial.arm].heeds
+    if all(heeds(path) for path in trial.overrides):
+        return trial
+    heeded = {path: value for path, value in trial.overrides.items() if heeds(path)}
+    return replace(trial, variant=_words(heeded), overrides=heeded)
+
+
+def _words(overrides: Mapping[str, Any]) -> str:
+    return ", ".join(f"{path}={value}" for path, value in overrides.items())
 
 
 def _check(recipe: Recipe, trials: list[Trial]) -> None:
