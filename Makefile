@@ -16,6 +16,7 @@ slow: .venv/.developed
 bench: .venv/.developed
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.selection
+	$(BIN)/python -m benchmarks.wires
 
 lint: .venv/.developed
 	$(BIN)/ruff check .

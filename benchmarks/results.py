@@ -1,0 +1,179 @@
+"""The small records in results/, and the tables of the pages that are made of them.
+
+    python -m benchmarks.results keep RUN_DIRECTORY NAME    a run's figures into results/NAME.json
+    python -m benchmarks.results write                      every page's tables anew
+
+A page says where a table belongs: <!-- results:NAME --> ... <!-- /results -->.
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+_SLOT = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results -->)", re.S)
+_KEPT = ("command", "created", "machine", "versions", "seed", "chips", "title")
+
+Record = Mapping[str, Any]
+
+
+def thinned(record: Record) -> dict[str, Any]:
+    """What a table and a doubtful reader need of a run's record: figures of every chip."""
+    rows = [
+        {
+            "arm": result["arm"],
+            "variant": result["variant"],
+            "part": "test" if result["trials"][0]["test"] else "validation",
+            "summary": result["summary"],
+            "per_chip": [(t["test"] or t["validation"])["accuracy"] for t in result["trials"]],
+            "pulses": _mean_pulses(result["trials"]),
+        }
+        for result in record["results"]
+    ]
+    kind = "variants" if any(row["variant"] for row in rows) else "arms"
+    return {"kind": kind, **{key: record[key] for key in _KEPT}, "rows": rows}
+
+
+def _mean_pulses(trials: Sequence[Record]) -> dict[str, float]:
+    kinds = trials[0]["pulses"]
+    return {kind: sum(trial["pulses"][kind] for trial in trials) / len(trials) for kind in kinds}
+
+
+def arms_table(record: Record) -> list[str]:
+    """One row an arm: accuracy with its interval, effort."""
+    heading = (
+        "arm", "test accuracy, %", "flips per edge", "most worn cell", "SET / RESET pulses",
+        "programming",
+    )  # fmt: skip
+    lines = _begin(heading)
+    for row in record["rows"]:
+        summary, pulses = row["summary"], row["pulses"]
+        switched = f"{_grouped(pulses['set'])} / {_grouped(pulses['reset'])}" if pulses else "–"
+        cells = [
+            f"`{row['arm']}`", _percent(summary["accuracy"]), _flips(summary),
+            _mean(summary, "most_worn_cell", _grouped), switched,
+            _mean(summary, "programming_energy_J", lambda joules: f"{1e6 * joules:.1f} µJ"),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def variants_table(record: Record) -> list[str]:
+    """One row a varied setting, one column an arm: accuracy and flips per edge."""
+    arms = list(dict.fromkeys(row["arm"] for row in record["rows"]))
+    cells = {(row["variant"], row["arm"]): row for row in record["rows"]}
+    lines = _begin(("setting", *(f"`{arm}`" for arm in arms)))
+    for variant in dict.fromkeys(row["variant"] for row in record["rows"]):
+        texts = [_variant(cells.get((variant, arm))) for arm in arms]
+        lines.append(f"| `{variant}` | {' | '.join(texts)} |")
+    return lines
+
+
+def speed_table(record: Record) -> list[str]:
+    """One row a variant of the training step."""
+    lines = _begin(("", "ms per step", "ratio to dense, median (quartiles)"))
+    for name, row in record["steps"].items():
+        low, high = row["ratio_quartiles"]
+        lines.append(f"| {name} | {row['ms']:.1f} | {row['ratio']:.2f} ({low:.2f} to {high:.2f}) |")
+    return lines
+
+
+def wires_table(record: Record) -> list[str]:
+    """One row: an array's effective conductance."""
+    side = record["side"]
+    heading = ("array", "found in", "peak memory", "then, vectors a second", "error of first order")
+    cells = [
+        f"{side} × {side}", f"{record['seconds']:.1f} s", f"{record['megabytes']:.0f} MB",
+        _grouped(record["vectors_per_second"]), f"{record['first_order_error']:.1%}",
+    ]  # fmt: skip
+    return [*_begin(heading), f"| {' | '.join(cells)} |"]
+
+
+TABLES: dict[str, Callable[[Record], list[str]]] = {
+    "arms": arms_table, "variants": variants_table, "speed": speed_table,
+    "wires": wires_table,
+}  # fmt: skip
+
+
+def made(record: Record) -> str:
+    """The table of a record, with where and how it was measured."""
+    return "\n".join([*TABLES[record["kind"]](record), "", provenance(record), ""])
+
+
+def provenance(record: Record) -> str:
+    """One line: the command, the chips, the seed, the machine."""
+    machine, versions = record["machine"], record["versions"]
+    threads = f"{machine['processes']} process(es) of {machine['threads_per_process']} thread(s)"
+    chips = f"{record['chips']} chip(s), seed {record['seed']}; " if "chips" in record else ""
+    return (
+        f"`{record['command']}`: {chips}{threads} on {machine['cores']} cores of "
+        f"{machine['processor']}; torch {versions['torch']}; {record['created'][:10]}."
+    )
+
+
+def filled(page: str) -> str:
+    """A page's text with every table made anew from its record."""
+
+    def table(slot: "re.Match[str]") -> str:
+        record = json.loads((ROOT / "results" / f"{slot[2]}.json").read_text(encoding="utf-8"))
+        return slot[1] + made(record) + slot[3]
+
+    return _SLOT.sub(table, page)
+
+
+def _begin(heading: Sequence[str]) -> list[str]:
+    return [f"| {' | '.join(heading)} |", "|---" * len(heading) + "|"]
+
+
+def _percent(statistic: Record, digits: int = 2) -> str:
+    mean = f"{100 * statistic['mean']:.{digits}f}"
+    interval = statistic["interval95"]
+    return mean if interval is None else f"{mean} ± {50 * (interval[1] - interval[0]):.{digits}f}"
+
+
+def _variant(row: Record | None) -> str:
+    if row is None:
+        return "–"
+    flips = row["summary"].get("flips_per_edge")
+    effort = f", {flips['mean']:.1f} flips" if flips else ""
+    return f"{100 * row['summary']['accuracy']['mean']:.2f} %{effort}"
+
+
+def _flips(summary: Record) -> str:
+    # Arms without a search keep what they began with.
+    flips = summary.get("flips_per_edge")
+    return f"{flips['mean']:.2f}" if flips and flips["mean"] else "–"
+
+
+def _mean(summary: Record, name: str, words: Callable[[float], str]) -> str:
+    return words(summary[name]["mean"]) if name in summary else "–"
+
+
+def _grouped(number: float) -> str:
+    return f"{round(number):,}".replace(",", " ")
+
+
+def main() -> None:
+    """Keeps a run's figures, or writes the pages' tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    actions = parser.add_subparsers(dest="action", required=True)
+    keep = actions.add_parser("keep", help="a run's figures into results/NAME.json")
+    keep.add_argument("run", type=Path)
+    keep.add_argument("name")
+    actions.add_parser("write", help="every page's tables anew")
+    options = parser.parse_args()
+    if options.action == "keep":
+        record = json.loads((options.run / "record.json").read_text(encoding="utf-8"))
+        path = ROOT / "results" / f"{options.name}.json"
+        path.write_text(json.dumps(thinned(record), indent=1) + "\n", encoding="utf-8")
+        return
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
