@@ -11,6 +11,7 @@ from secateur.tasks.published import PublishedSet
 
 DATA_VARIABLE = "SECATEUR_DATA"
 OFFLINE_VARIABLE = "SECATEUR_OFFLINE"
+_LISTED = 8
 
 
 def locate(
@@ -95,7 +96,7 @@ def _found_in(given: Path, option: str, data_set: PublishedSet) -> Path | None:
             return folder
         if len(missing) < len(data_set.files):
             raise FileError(
-                f"{data_set.title} is incomplete: {', '.join(missing)} missing",
+                f"{data_set.title} is incomplete: {_listed(missing)} missing",
                 where=str(folder),
                 cause="an unfinished copy, or files under other names",
                 remedy="Complete the folder with the files as their owners name them",
@@ -104,11 +105,13 @@ def _found_in(given: Path, option: str, data_set: PublishedSet) -> Path | None:
 
 
 def _not_found(data_set: PublishedSet, places: list[Path]) -> FileError:
-    files = ", ".join(file.name for file in data_set.files)
+    files = _listed([file.name for file in data_set.files])
     ways = [
         f"give its folder with --data (it must hold {files})",
         f"set ${DATA_VARIABLE} to a folder that holds `{data_set.folder}/`",
     ]
+    if data_set.by_hand:
+        ways.append(f"get it with {data_set.by_hand}")
     if data_set.debian_package:
         ways.append(f"install Debian's package with `apt install {data_set.debian_package}`")
     ways.append(f"copy the files into {cache_folder(data_set)}")
@@ -123,3 +126,9 @@ def _not_found(data_set: PublishedSet, places: list[Path]) -> FileError:
         where="looked in " + ", ".join(map(str, places)),
         remedy=f"Do one of these: {listed}",
     )
+
+
+def _listed(names: list[str]) -> str:
+    """All of a few names; of many, the first and how many more."""
+    shown = names if len(names) <= _LISTED else [*names[:3], f"{len(names) - 3} more"]
+    return ", ".join(shown)

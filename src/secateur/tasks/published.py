@@ -16,12 +16,13 @@ class PublishedFile:
     Args:
         name: the file's name as its owners publish it, for instance `train-labels.gz`.
         size: bytes of the contents.
-        sha256: hexadecimal checksum of the contents.
+        sha256: hexadecimal checksum of the contents. Both are left out where the loader checks
+            what it reads by other means; such a file is never downloaded.
     """
 
     name: str
-    size: int
-    sha256: str
+    size: int = 0
+    sha256: str = ""
 
     def path_in(self, folder: Path) -> Path | None:
         """Where the file lies in `folder`, zipped or unpacked; None where it does not."""
@@ -44,6 +45,7 @@ class PublishedSet:
             want a registration.
         debian_package: Debian's package, where there is one.
         debian_folder: the folder where that package puts the files.
+        by_hand: how to get it from its owners by hand, continuing "get it with".
     """
 
     name: str
@@ -55,6 +57,7 @@ class PublishedSet:
     addresses: tuple[str, ...] = ()
     debian_package: str = ""
     debian_folder: Path | None = None
+    by_hand: str = ""
 
     def missing_from(self, folder: Path) -> list[str]:
         """Names of the files that `folder` lacks."""
