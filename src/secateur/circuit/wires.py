@@ -17,6 +17,9 @@ from torch import Tensor
 
 from secateur.errors import SettingError
 
+# Ohms that change no float64 beside a cell's, but whose reciprocals would leave its range.
+_NONE = 1e-30
+
 
 def effective_conductance(
     conductance: Tensor,
@@ -128,7 +131,7 @@ def _ladder(
     """
     columns = cells.shape[1]
     right, left = torch.zeros_like(cells), torch.zeros_like(cells)
-    if segment + source == 0.0:
+    if segment + source < _NONE:
         return right, left.fill_(math.inf)
     left[:, 0] = 1.0 / (segment + source)
     if double_sided:
@@ -150,7 +153,7 @@ def _row(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """One input line eliminated: its admittance (columns, columns) among the output lines' nodes,
     and the currents (columns,) that 1 V on it drives into them."""
-    if segment + source == 0.0:
+    if segment + source < _NONE:
         return torch.diag(cells), cells
     total = left + cells + right
     # An ampere into node p raises it by 1 / total, and node q behind it by that times what every
