@@ -9,6 +9,7 @@ import typer
 
 from secateur import __version__
 from secateur.cli.command import Command, Debug
+from secateur.cli.cost import cost
 from secateur.cli.listing import arms, recipe, tasks, technologies
 from secateur.cli.report import report
 from secateur.cli.run import run
@@ -57,7 +58,7 @@ def secateur(
     """
 
 
-for _command in (run, report, tasks, arms, technologies, recipe):
+for _command in (run, report, cost, tasks, arms, technologies, recipe):
     app.command(cls=Command)(_command)
 
 

@@ -1,9 +1,15 @@
-"""What programming a chip has cost: pulses to joules and seconds."""
+"""What programming a chip costs: pulses to joules and seconds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from secateur.chip import Chip
+import torch
+from torch import nn
+
+from secateur.chip import Chip, SimulatedChip
 from secateur.device import Technology
+from secateur.network import program_
+from secateur.network.survey import survey
 
 
 @dataclass(frozen=True)
@@ -13,14 +19,24 @@ class ProgrammingCost:
     energy: float
     time: float
 
+    def __add__(self, other: "ProgrammingCost") -> "ProgrammingCost":
+        return ProgrammingCost(self.energy + other.energy, self.time + other.time)
+
 
 def programming_cost(
-    technology: Technology, *, formed: int, form: int, set_: int, reset: int
+    technology: Technology,
+    *,
+    formed: float = 0,
+    form: float = 0,
+    set_: float = 0,
+    reset: float = 0,
+    verified: float = 0,
 ) -> ProgrammingCost:
     """The cost of counted pulses: voltage x current x duration of each.
 
     A forming pulse that breaks its cell down carries the compliance current; one that does not
-    meets a pristine cell. SET and RESET carry the switching current. Drivers are not counted.
+    meets a pristine cell. SET and RESET carry the switching current. Drivers and converters are
+    not counted.
 
     Args:
         technology: of the cells.
@@ -28,22 +44,86 @@ def programming_cost(
         form: forming pulses, the successful ones included.
         set_: SET pulses.
         reset: RESET pulses.
+        verified: reads of a cell after a pulse, each at the high conductance at most.
     """
     law = technology
     breaking = law.breakdown_voltage * law.compliance_current * law.forming_width
     leaking = law.breakdown_voltage**2 * law.pristine_conductance * law.forming_width
     switching = law.switching_voltage * law.switching_current * law.switching_width
-    energy = formed * breaking + (form - formed) * leaking + (set_ + reset) * switching
+    reading = law.read_voltage**2 * law.high_conductance * law.read_width
+    energy = formed * breaking + (form - formed) * leaking
+    energy += (set_ + reset) * switching + verified * reading
     time = form * law.forming_width + (set_ + reset) * law.switching_width
-    return ProgrammingCost(energy=energy, time=time)
+    return ProgrammingCost(energy=energy, time=time + verified * law.read_width)
 
 
 def chip_cost(chip: Chip) -> ProgrammingCost:
     """The cost of everything a chip's ledger counts."""
     totals = chip.ledger.totals()
-    regions = chip.placement.regions
-    formed = sum(int((chip.status(region) != chip.PRISTINE).sum()) for region in regions)
     return programming_cost(
-        chip.technology, formed=formed,
+        chip.technology, formed=formed_cells(chip),
         form=totals["form"], set_=totals["set"], reset=totals["reset"],
     )  # fmt: skip
+
+
+def formed_cells(chip: Chip) -> int:
+    """Cells of a chip that are no longer pristine."""
+    regions = chip.placement.regions
+    return sum(int((chip.status(region) != chip.PRISTINE).sum()) for region in regions)
+
+
+def pulses_to_write(
+    network: nn.Module, technology: Technology, *, sample: int = 16_384, seed: int = 0
+) -> dict[str, float]:
+    """Pulses per cell that writing and verifying a network's weights takes.
+
+    A sample of the weights, evenly spaced and each over the largest of its layer, is written to a
+    simulated chip: a whole network would take minutes and tell the same.
+
+    Args:
+        network: plain, not pruned.
+        technology: of the chip.
+        sample: weights to write.
+        seed: of the chip.
+
+    Returns:
+        Mean number of "form", "set" and "reset" pulses per cell.
+
+    Raises:
+        ModelError: where the network has no weights that could be on a chip.
+    """
+    values = [plain.value.detach().flatten() for plain in survey(network, None).weights]
+    scaled = torch.cat([value / value.abs().amax().clamp_min(1e-30) for value in values])
+    chosen = scaled[:: max(len(scaled) // sample, 1)].float().cpu()
+    # `program_` scales by the largest of what it writes.
+    layer = nn.Linear(1, len(chosen) + 1, bias=False)
+    layer.weight = nn.Parameter(torch.cat([chosen, torch.ones(1)]).unsqueeze(1))
+    chip = SimulatedChip(technology, seed=seed)
+    program_(nn.Sequential(layer), chip)
+    return {kind: count / chip.placement.cells for kind, count in chip.ledger.totals().items()}
+
+
+def cost_of_writing(
+    technology: Technology, *, cells: int, pulses: Mapping[str, float]
+) -> ProgrammingCost:
+    """Forming and writing a trained network, each SET and RESET followed by a read.
+
+    Args:
+        technology: of the cells.
+        cells: that are written.
+        pulses: per cell, as `pulses_to_write` gives them.
+    """
+    counted = {kind: cells * share for kind, share in pulses.items()}
+    switching = counted["set"] + counted["reset"]
+    return programming_cost(
+        technology, formed=min(cells, counted["form"]), form=counted["form"],
+        set_=counted["set"], reset=counted["reset"], verified=switching,
+    )  # fmt: skip
+
+
+def break_even(invested: float, *, saved: float) -> float | None:
+    """Inferences after which what each saves makes up for what was invested, both in joules.
+
+    None where an inference saves nothing.
+    """
+    return invested / saved if saved > 0.0 else None

@@ -45,4 +45,5 @@ TASK = Task(
     load=_load,
     network=DigitsNetwork,
     readout="fc2",
+    input_shape=(1, 8, 8),
 )

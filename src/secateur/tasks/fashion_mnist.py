@@ -57,4 +57,5 @@ TASK = Task(
     load=_load,
     network=FashionNetwork,
     readout="fc2",
+    input_shape=(1, 14, 14),
 )

@@ -24,6 +24,7 @@ class Task:
         load: data from `--data` (or None).
         network: makes the network; its keyword arguments are the recipe's `[network]` settings.
         readout: name of the last layer, which the `readout` arm trains digitally.
+        input_shape: of one sample.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Task:
     load: Callable[[Path | None], Data]
     network: Callable[..., nn.Module]
     readout: str
+    input_shape: tuple[int, ...]
 
     @property
     def recipe(self) -> str:
