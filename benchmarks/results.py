@@ -35,7 +35,10 @@ def thinned(record: Record) -> dict[str, Any]:
         for result in record["results"]
     ]
     kind = "variants" if any(row["variant"] for row in rows) else "arms"
-    return {"kind": kind, **{key: record[key] for key in _KEPT}, "rows": rows}
+    about = {key: record[key] for key in _KEPT}
+    # Where somebody put the run is nothing to the figures.
+    about["command"] = re.sub(r" --out \S+", "", record["command"])
+    return {"kind": kind, **about, "rows": rows}
 
 
 def _mean_pulses(trials: Sequence[Record]) -> dict[str, float]:
@@ -46,8 +49,8 @@ def _mean_pulses(trials: Sequence[Record]) -> dict[str, float]:
 def arms_table(record: Record) -> list[str]:
     """One row an arm: accuracy with its interval, effort."""
     heading = (
-        "arm", "test accuracy, %", "flips per edge", "most worn cell", "SET / RESET pulses",
-        "programming",
+        "arm", f"{record['rows'][0]['part']} accuracy, %", "flips per edge", "most worn cell",
+        "SET / RESET pulses", "programming",
     )  # fmt: skip
     lines = _begin(heading)
     for row in record["rows"]:

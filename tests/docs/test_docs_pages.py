@@ -88,13 +88,5 @@ def test_the_readme_lists_the_arms() -> None:
     assert listed == list(ARMS)
 
 
-@pytest.mark.parametrize("slot", ["fashion-mnist", "speed"])
-def test_the_readme_keeps_its_places_for_measured_figures(slot: str) -> None:
-    text = pages.named("README.md")
-    begin = text.index(f"<!-- results:{slot} -->")
-    assert "<!-- /results -->" in text[begin:]
-    assert text.count("<!-- results:") == text.count("<!-- /results -->") == 2
-
-
 def test_the_changes_name_this_version() -> None:
     assert f"## {secateur.__version__}" in pages.named("CHANGELOG.md")

@@ -1,0 +1,57 @@
+"""Figures on the pages come from the records in results/, and from nowhere else."""
+
+import json
+import re
+
+import pages
+import pytest
+from benchmarks.results import PAGES, ROOT, filled, made, thinned
+
+RECORDS = sorted((ROOT / "results").glob("*.json"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_table_of_measurements_is_the_one_its_record_makes(page):
+    text = page.read_text(encoding="utf-8")
+    assert filled(text) == text, "run python -m benchmarks.results write"
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_every_record_is_shown_and_says_how_it_was_made(path):
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert record["command"]
+    assert record["machine"]["processor"]
+    assert {"torch", "python", "secateur"} <= set(record["versions"])
+    shown = [p.name for p in PAGES if f"<!-- results:{path.stem} -->" in p.read_text("utf-8")]
+    assert shown, f"no page shows {path.name}"
+
+
+def test_a_changed_figure_changes_its_table():
+    record = json.loads((ROOT / "results/fashion-mnist.json").read_text(encoding="utf-8"))
+    before = made(record)
+    record["rows"][0]["summary"]["accuracy"]["mean"] -= 0.01
+    assert made(record) != before
+
+
+def test_pages_name_no_record_that_is_not_there():
+    named = set(re.findall(r"<!-- results:([\w-]+) -->", "".join(map(pages.named, _names()))))
+    assert named == {path.stem for path in RECORDS}
+
+
+def _names():
+    return [str(page.relative_to(ROOT)) for page in PAGES]
+
+
+def test_a_thinned_record_keeps_every_chip():
+    trials = [
+        {"test": {"accuracy": a}, "validation": None, "pulses": {"set": n, "reset": 0}}
+        for a, n in ((0.5, 1), (0.7, 3))
+    ]
+    result = {"arm": "pruned", "variant": "", "summary": {}, "trials": trials}
+    about = dict.fromkeys(
+        ("command", "created", "machine", "versions", "seed", "chips", "title"), "x"
+    )
+    kept = thinned({**about, "results": [result]})
+    assert kept["kind"] == "arms"
+    assert kept["rows"][0]["per_chip"] == [0.5, 0.7]
+    assert kept["rows"][0]["pulses"] == {"set": 2.0, "reset": 0.0}
