@@ -73,6 +73,6 @@ def test_a_recipe_is_complete_and_can_be_read_back(secateur, tmp_path, task):
     path = tmp_path / "recipe.toml"
     path.write_text(secateur("recipe", task).stdout, encoding="utf-8")
     read = Recipe.read(path)
-    assert read.task == task
+    assert read.task.name == task
     assert read.toml() == path.read_text(encoding="utf-8")
     assert json.loads(secateur("recipe", task, "--json").stdout) == read.table()

@@ -107,7 +107,7 @@ def test_a_recipe_file_names_its_task(tmp_path: Path):
     path = tmp_path / "mine.toml"
     path.write_text('task = "digits"\n[training]\nepochs = 3\n', encoding="utf-8")
     assert recipe_of(Asked(recipe=path)).training.epochs == 3
-    assert recipe_of(Asked(task="digits", recipe=path)).task == "digits"
+    assert recipe_of(Asked(task="digits", recipe=path)).task.name == "digits"
     with pytest.raises(SettingError, match=r"recipe of the task 'digits', not of 'fashion-mnist'"):
         recipe_of(Asked(task="fashion-mnist", recipe=path))
 

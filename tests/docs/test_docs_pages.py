@@ -50,7 +50,7 @@ def test_commands_parse(name: str, line: str) -> None:
             assignments=given["set_"] or (), vary=given["vary"] or (),
             sweep_programming_error=given["sweep_programming_error"],
         )  # fmt: skip
-        assert recipe_of(asked).task == given["task"]
+        assert recipe_of(asked).task.name == given["task"]
 
 
 @pytest.mark.parametrize("name", _NAMES)

@@ -53,16 +53,17 @@ def _columns(record: Record) -> dict[str, Cell]:
 
 
 def _scores(record: Record) -> dict[str, Cell]:
-    """The splits that were measured; a record's plain `accuracy` is that of the reported one."""
+    """The splits that were measured; a record's plain metric is that of the reported one."""
+    metric, title = record.metric, record.metric_title
     trials = [trial for result in record.results for trial in result.trials]
     columns: dict[str, Cell] = {}
     if any(trial.validation for trial in trials):
         columns |= {
-            "validation accuracy": _score("validation_accuracy"),
-            "validation std": _deviation("validation_accuracy"),
+            f"validation {title}": _score(f"validation_{metric}"),
+            "validation std": _deviation(f"validation_{metric}"),
         }
     if any(trial.test for trial in trials):
-        columns |= {"test accuracy": _score("accuracy"), "test std": _deviation("accuracy")}
+        columns |= {f"test {title}": _score(metric), "test std": _deviation(metric)}
     return columns
 
 

@@ -82,7 +82,7 @@ def _statement(recipe: "Recipe", priced: Any, run: Path | None) -> dict[str, Any
     from secateur.network.trace import trace
     from secateur.tasks import task_named
 
-    task = task_named(recipe.task)
+    task = task_named(recipe.task.name)
     # Before anything is formed: a wrong directory shall not cost a minute.
     searched = None if run is None else _search_of(run)
     torch.manual_seed(recipe.run.seed)

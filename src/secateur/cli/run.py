@@ -163,7 +163,7 @@ def run(
         sweep_programming_error=sweep_programming_error,
     )
     chosen = recipe_of(asked)
-    directory = out or _new_directory(chosen.task)
+    directory = out or _new_directory(chosen.task.name)
     record = _carry_out(chosen, directory, data=data, resume=resume, command=command_line(ctx))
     _print(record, directory, as_json=as_json)
 

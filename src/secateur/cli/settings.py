@@ -35,11 +35,11 @@ def recipe_of(asked: Asked) -> Recipe:
         FileError: for a recipe that cannot be read.
     """
     base = _base(asked)
-    if asked.task is not None and asked.task != base.task:
+    if asked.task is not None and asked.task != base.task.name:
         raise SettingError(
-            f"This is a recipe of the task {base.task!r}, not of {asked.task!r}",
+            f"This is a recipe of the task {base.task.name!r}, not of {asked.task!r}",
             where=str(asked.recipe or asked.out),
-            remedy=f"Leave the task out, or write {base.task}",
+            remedy=f"Leave the task out, or write {base.task.name}",
         )
     settings = _settings(asked)
     vary = _vary(asked)

@@ -150,7 +150,9 @@ def metrics(line: Mapping[str, Any]) -> str:
 
 def outcome(result: Mapping[str, Any]) -> str:
     """One trial's result in words."""
-    return f"{_name(result)}: {_part(result)} accuracy {percent(result['figures']['accuracy'])}"
+    # A task's first metric leads its figures.
+    metric, value = next(iter(result["figures"].items()))
+    return f"{_name(result)}: {_part(result)} {metric.replace('_', ' ')} {percent(value)}"
 
 
 def _name(line: Mapping[str, Any]) -> str:

@@ -3,14 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from secateur.chip import Chip
 from secateur.cost import chip_cost
-from secateur.errors import SettingError
 from secateur.network import ChipWeight
+from secateur.tasks import classified
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,6 @@ class Evaluation:
     programming_energy: float | None
 
 
-@torch.no_grad()
 def evaluate(model: nn.Module, loader: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
     """Runs a classifier over batches of (inputs, targets), in evaluation mode.
 
@@ -47,32 +44,27 @@ def evaluate(model: nn.Module, loader: Iterable[tuple[Tensor, Tensor]]) -> Evalu
     Raises:
         SettingError: for a loader without batches.
     """
-    was_training = model.training
-    model.eval()
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    losses, samples, confusion = 0.0, 0, torch.zeros(0, 0, dtype=torch.int64)
-    for inputs, answers in loader:
-        logits, targets = model(inputs.to(device)), answers.to(device)
-        losses += float(F.cross_entropy(logits, targets, reduction="sum"))
-        samples += len(targets)
-        classes = logits.shape[1]
-        index = (targets * classes + logits.argmax(dim=1)).cpu()
-        counts = torch.bincount(index, minlength=classes**2).view(classes, classes)
-        confusion = counts if not confusion.numel() else confusion + counts
-    model.train(was_training)
-    if not samples:
-        raise SettingError("There is nothing to evaluate on", cause="an empty loader")
-    chip = chip_of(model)
+    found, chip = classified(model, loader), chip_of(model)
     return Evaluation(
-        accuracy=int(confusion.diagonal().sum()) / samples,
-        loss=losses / samples,
-        samples=samples,
-        confusion=confusion.tolist(),
-        pulses=chip.ledger.totals() if chip else {},
-        programming_energy=chip_cost(chip).energy if chip else None,
+        accuracy=found.figures["accuracy"],
+        loss=found.figures["loss"],
+        samples=found.samples,
+        confusion=found.confusion,
+        pulses=pulses_of(chip),
+        programming_energy=programming_energy_of(chip),
     )
 
 
 def chip_of(model: nn.Module) -> Chip | None:
     """The chip that holds a model's weights, if any does."""
     return next((m.chip for m in model.modules() if isinstance(m, ChipWeight)), None)
+
+
+def pulses_of(chip: Chip | None) -> dict[str, int]:
+    """Pulses by kind; empty without a chip."""
+    return chip.ledger.totals() if chip else {}
+
+
+def programming_energy_of(chip: Chip | None) -> float | None:
+    """Joules of all pulses so far; None without a chip."""
+    return chip_cost(chip).energy if chip else None

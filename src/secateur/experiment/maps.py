@@ -1,6 +1,7 @@
 """The arrays behind a report's maps: conductances, wear, masks and scores."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,13 @@ def save_maps(path: Path, model: nn.Module) -> None:
     for name, weight in pruned_weights(model).items():
         arrays[f"weight/{name}/mask"] = _as_matrix(weight.mask, weight.region.inputs_first)
         arrays[f"weight/{name}/scores"] = _as_matrix(weight.scores, weight.region.inputs_first)
+    save_arrays(path, arrays)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Array | Tensor]) -> None:
+    """Writes arrays by name as one npz, atomically."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **{name: np.asarray(array) for name, array in arrays.items()})  # type: ignore[arg-type]
     write_atomically(path, buffer.getvalue())
 
 

@@ -22,6 +22,19 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class TaskSettings(_Section):
+    """Which task, and what its loader is asked for: `Task.check` knows those settings."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    name: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The loader's settings."""
+        return dict(self.model_extra or {})
+
+
 class Run(_Section):
     """Which trials a run consists of."""
 
@@ -92,7 +105,7 @@ class SearchSettings(_Section):
 class Recipe(_Section):
     """A task's complete settings. `arms` holds what single arms set differently."""
 
-    task: str
+    task: TaskSettings
     run: Run = Run()
     training: Training = Training()
     converters: Converters = Converters()
@@ -244,8 +257,13 @@ def _keys_at(path: Sequence[str]) -> list[str]:
 
 
 def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Arrays of the run section as tuples: strict validation keeps lists and tuples apart."""
+    """Arrays of the run section as tuples: strict validation keeps lists and tuples apart.
+
+    A task that is only a name is a task without settings.
+    """
     whole = dict(table)
+    if isinstance(whole.get("task"), str):
+        whole["task"] = {"name": whole["task"]}
     if isinstance(whole.get("run"), Mapping):
         run = dict(whole["run"])
         if isinstance(run.get("arms"), list):

@@ -11,6 +11,7 @@ from typing import Any
 from scipy.special import stdtrit
 
 from secateur.experiment.recipe import Recipe
+from secateur.tasks import Metric
 
 SCHEMA, VERSION = "secateur.record", 1
 _SUMMARISED = ("flips_per_edge", "most_worn_cell", "programming_energy_J")
@@ -29,7 +30,9 @@ def summarise(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": mean, "std": deviation, "interval95": [mean - half, mean + half], "n": n}
 
 
-def combine(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def combine(
+    results: Sequence[Mapping[str, Any]], metrics: Sequence[str] = ("accuracy",)
+) -> list[dict[str, Any]]:
     """Groups trial results by arm and variant, in order of appearance, each with its summary."""
     groups: dict[tuple[str, str], dict[str, Any]] = {}
     for result in results:
@@ -44,22 +47,24 @@ def combine(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         )  # fmt: skip
         _add_trial(group["trials"], result)
     for group in groups.values():
-        group["summary"] = _summary(group["trials"])
+        group["summary"] = _summary(group["trials"], metrics)
     return list(groups.values())
 
 
 def record_of(
     results: Sequence[Mapping[str, Any]], recipe: Recipe, *, title: str,
-    classes: Sequence[str], command: str, created: str, wall_time: float, processes: int,
+    classes: Sequence[str], metrics: Sequence[Metric], command: str, created: str,
+    wall_time: float, processes: int,
 ) -> dict[str, Any]:  # fmt: skip
     """The whole record as plain JSON values."""
     return {
         "schema": SCHEMA,
         "version": VERSION,
-        "task": recipe.task,
+        "task": recipe.task.name,
         "title": title,
         "classes": list(classes),
-        "metric": "accuracy",
+        "metric": metrics[0].name,
+        "metrics": {metric.name: metric.title for metric in metrics},
         "command": command,
         "created": created,
         "wall_time_s": round(wall_time, 3),
@@ -68,7 +73,7 @@ def record_of(
         "seed": recipe.run.seed,
         "chips": recipe.run.chips,
         "recipe": recipe.table(),
-        "results": combine(results),
+        "results": combine(results, [metric.name for metric in metrics]),
     }
 
 
@@ -112,13 +117,14 @@ def _add_trial(trials: list[dict[str, Any]], result: Mapping[str, Any]) -> None:
         entry.update({key: value for key, value in result.items() if key not in own})
 
 
-def _summary(trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _summary(trials: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:
     parts: dict[str, list[float]] = {}
     for trial in trials:
         reported = trial["test"] or trial["validation"]
-        parts.setdefault("accuracy", []).append(reported["accuracy"])
-        if trial["validation"]:
-            parts.setdefault("validation_accuracy", []).append(trial["validation"]["accuracy"])
+        for name in metrics:
+            parts.setdefault(name, []).append(reported[name])
+            if trial["validation"]:
+                parts.setdefault(f"validation_{name}", []).append(trial["validation"][name])
         for name in _SUMMARISED:
             if trial[name] is not None:
                 parts.setdefault(name, []).append(trial[name])

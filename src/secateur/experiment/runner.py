@@ -13,6 +13,7 @@ from joblib import Parallel, delayed
 
 from secateur.errors import FileError, SecateurError, SettingError
 from secateur.experiment.arms import ARMS, technology_of
+from secateur.experiment.maps import save_arrays
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.record import record_of
 from secateur.experiment.trial import Part, Trial, run_trial
@@ -90,10 +91,11 @@ def run_experiment(
     """
     begin, watch = time.perf_counter(), watch or Silent()
     trials = trials_of(recipe)
-    task = task_named(recipe.task)
+    task = task_named(recipe.task.name)
     _check(recipe, trials)
-    task.load(data)
+    loaded = task.load(data, recipe.task.settings)
     command = _prepare(recipe, out, resume=resume, command=command)
+    save_arrays(out / "examples.npz", loaded.training.examples(task.classes))
     distinct = list({own.name: own for own in map(_stand_in, trials)}.values())
     processes = max(1, min((os.cpu_count() or 1) // recipe.run.threads, len(distinct)))
     watch.begin(_total_epochs(recipe, distinct))
@@ -106,8 +108,8 @@ def run_experiment(
         for trial in trials
     ]
     record = record_of(
-        results, recipe, title=task.title, classes=task.classes, command=command,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        results, recipe, title=task.title, classes=task.classes, metrics=task.metrics,
+        command=command, created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         wall_time=time.perf_counter() - begin, processes=processes,
     )  # fmt: skip
     write_atomically(out / "record.json", json.dumps(record, indent=1).encode())
@@ -211,7 +213,9 @@ def _check(recipe: Recipe, trials: list[Trial]) -> None:
     for trial in {(t.arm, t.variant): t for t in trials}.values():
         own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
         technology_of(own.chip)
-        task_named(own.task).build(own.network)
+        task = task_named(own.task.name)
+        task.check(own.task.settings)
+        task.build(own.network)
 
 
 def _total_epochs(recipe: Recipe, trials: list[Trial]) -> int:

@@ -14,7 +14,7 @@ from secateur.errors import DivergedError
 from secateur.experiment.recipe import Training
 from secateur.keyed import generator, key_of
 from secateur.network import pruned_weights, settle_
-from secateur.tasks import Split
+from secateur.tasks import Samples
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
@@ -46,20 +46,22 @@ class Progress:
 
 
 class Trainer:
-    """Trains one model on data held in memory.
+    """Trains one model on samples.
 
     The order of samples is keyed by (seed, epoch), the learning rate by the step, so that a run
     continued from a checkpoint takes the same steps.
 
     Args:
         model: gives logits; parameters with requires_grad are trained.
-        split: to train on.
+        samples: to train on.
         settings: of the loop.
         seed: of the order of samples.
     """
 
-    def __init__(self, model: nn.Module, split: Split, settings: Training, *, seed: int) -> None:
-        self.model, self.split, self.settings, self.seed = model, split, settings, seed
+    def __init__(
+        self, model: nn.Module, samples: Samples, settings: Training, *, seed: int
+    ) -> None:
+        self.model, self.samples, self.settings, self.seed = model, samples, settings, seed
         self.progress = Progress([])
         self.optimizer = _optimizer(model, settings)
 
@@ -71,7 +73,7 @@ class Trainer:
     @property
     def steps(self) -> int:
         """Steps of an epoch; an incomplete last batch is left out."""
-        return max(len(self.split) // self.settings.batch_size, 1)
+        return max(len(self.samples) // self.settings.batch_size, 1)
 
     def run(self, after_epoch: Callable[[dict[str, Any]], None]) -> None:
         """Trains from where `progress` stands to the last epoch, and deploys the last scores."""
@@ -92,21 +94,22 @@ class Trainer:
     def _epoch(self, epoch: int) -> dict[str, Any]:
         self.model.train()
         size = self.settings.batch_size
-        order = torch.randperm(len(self.split), generator=generator(key_of(self.seed, epoch)))
+        key = key_of(self.seed, epoch)
+        order = torch.randperm(len(self.samples), generator=generator(key))
         before = _search_counts(self.model)
         loss_sum = torch.zeros((), dtype=torch.float64)
         right = torch.zeros((), dtype=torch.int64)
-        rate = 0.0
+        rate, seen = 0.0, 0
         for n in range(self.steps):
-            batch = order[n * size : (n + 1) * size]
+            inputs, targets = self.samples.batch(order[n * size : (n + 1) * size], key=key)
             rate = self.learning_rate(epoch * self.steps + n)
-            logits, loss = self._step(self.split.inputs[batch], self.split.targets[batch], rate)
+            logits, loss = self._step(inputs, targets, rate)
             loss_sum += loss
-            right += (logits.argmax(dim=1) == self.split.targets[batch]).sum()
+            right += (logits.argmax(dim=1) == targets).sum()
+            seen += targets.numel()
             if n % 100 == 99 or n == self.steps - 1:
                 self._check(loss, epoch)
         counts = _search_counts(self.model)
-        seen = min(self.steps * size, len(self.split))
         return {
             "epoch": epoch + 1,
             "train_loss": float(loss_sum) / self.steps,

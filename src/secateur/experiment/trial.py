@@ -2,28 +2,27 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from secateur.errors import FileError
 from secateur.experiment.arms import Arm, arm_named, circuit_from
 from secateur.experiment.checkpoint import restore_checkpoint, save_checkpoint
-from secateur.experiment.evaluate import chip_of, evaluate
-from secateur.experiment.maps import save_maps
+from secateur.experiment.evaluate import chip_of, programming_energy_of, pulses_of
+from secateur.experiment.maps import save_arrays, save_maps
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.training import Trainer, keep_freed_memory
 from secateur.files import write_atomically
 from secateur.keyed import key_of
 from secateur.network import ProgrammedWeight, PrunedWeight, pruned_weights
-from secateur.tasks import Data, Split, Task, task_named
+from secateur.tasks import Data, Measured, Samples, Task, batches, task_named
 
 Part = Literal["test", "validation"]
-_EVALUATION_BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,10 @@ def run_trial(
     torch.set_num_threads(recipe.run.threads)
     keep_freed_memory()
     begin = time.perf_counter()
-    task, arm = task_named(recipe.task), arm_named(trial.arm)
+    task, arm = task_named(recipe.task.name), arm_named(trial.arm)
     own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
     seed = key_of(recipe.run.seed, "chip", trial.chip) % 2**31
-    loaded = task.load(data)
+    loaded = task.load(data, own.task.settings)
     training, measured = _parts(loaded, trial.part)
     trainer = _trainer(arm, task, own, training, seed)
     notes = restore_checkpoint(folder, trainer)
@@ -92,24 +91,21 @@ def run_trial(
     model = trainer.model
     if arm.finish(model, own, seed=seed):
         renew_norms(model, training, batch_size=own.training.batch_size)
-    result = _result(trial, own, trainer, measured=measured, seed=seed, notes=notes)
+    found = task.measure(model, measured)
+    result = _result(trial, own, trainer, found, seed=seed, notes=notes)
     if trial.chip == 0 and trial.part == "test" and chip_of(model) is not None:
         save_maps(folder / "maps.npz", model)
         result["maps"] = f"trials/{folder.name}/maps.npz"
+    if trial.chip == 0 and found.arrays:
+        save_arrays(folder / "arrays.npz", found.arrays)
+        result["arrays"] = f"trials/{folder.name}/arrays.npz"
     result["wall_time_s"] = round(time.perf_counter() - begin, 3)
     write_atomically(folder / "result.json", json.dumps(result, indent=1).encode())
     return result
 
 
-def batches(split: Split, size: int = _EVALUATION_BATCH) -> Iterator[tuple[Tensor, Tensor]]:
-    """A split in order, in batches."""
-    for first in range(0, len(split), size):
-        last = first + size
-        yield split.inputs[first:last], split.targets[first:last]
-
-
 @torch.no_grad()
-def renew_norms(model: nn.Module, split: Split, *, batch_size: int) -> None:
+def renew_norms(model: nn.Module, samples: Samples, *, batch_size: int) -> None:
     """Takes the norms' running statistics anew from one pass over data; nothing else changes.
 
     The pass runs with the norms' cumulative average, so that every batch counts alike.
@@ -121,7 +117,7 @@ def renew_norms(model: nn.Module, split: Split, *, batch_size: int) -> None:
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
-    for inputs, _ in batches(split, batch_size):
+    for inputs, _ in batches(samples, batch_size):
         if len(inputs) == batch_size:
             model(inputs)
     for norm, momentum in zip(norms, momenta, strict=True):
@@ -143,13 +139,13 @@ def _finished(folder: Path) -> dict[str, Any] | None:
     return dict(result)
 
 
-def _parts(data: Data, part: Part) -> tuple[Split, Split]:
+def _parts(data: Data[Any], part: Part) -> tuple[Any, Any]:
     if part == "validation":
         return data.training, data.validation
     return data.training_and_validation, data.test
 
 
-def _trainer(arm: Arm, task: Task, recipe: Recipe, training: Split, seed: int) -> Trainer:
+def _trainer(arm: Arm, task: Task, recipe: Recipe, training: Samples, seed: int) -> Trainer:
     torch.manual_seed(key_of(seed, "torch"))
     steps = max(len(training) // recipe.training.batch_size, 1)
     # Convolutions and norms take a quarter less time on a CPU with the channels last.
@@ -161,11 +157,10 @@ def _trainer(arm: Arm, task: Task, recipe: Recipe, training: Split, seed: int) -
 
 
 def _result(
-    trial: Trial, recipe: Recipe, trainer: Trainer, *, measured: Split, seed: int,
+    trial: Trial, recipe: Recipe, trainer: Trainer, found: Measured, *, seed: int,
     notes: list[str],
 ) -> dict[str, Any]:  # fmt: skip
     model = trainer.model
-    figures = evaluate(model, batches(measured))
     weights = pruned_weights(model)
     chip = chip_of(model)
     edges = sum(weight.edges for weight in weights.values())
@@ -173,10 +168,10 @@ def _result(
     return {
         **asdict(trial),
         "seed": seed,
-        "figures": {"accuracy": figures.accuracy, "loss": figures.loss},
-        "confusion": figures.confusion,
+        "figures": dict(found.figures),
+        "confusion": found.confusion,
         "history": trainer.progress.history,
-        "pulses": figures.pulses,
+        "pulses": pulses_of(chip),
         "edges": edges or None,
         "flips_per_edge": flips / edges if edges else None,
         "most_worn_cell": chip.ledger.most_worn if chip else None,
@@ -186,10 +181,11 @@ def _result(
             "utilisation": chip.placement.utilisation,
             "text": str(chip.placement),
         },
-        "programming_energy_J": figures.programming_energy,
+        "programming_energy_J": programming_energy_of(chip),
         "physics": _physics(recipe, model),
         "notes": notes,
         "maps": None,
+        "arrays": None,
     }  # fmt: skip
 
 

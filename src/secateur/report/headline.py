@@ -158,7 +158,7 @@ def chart(key: str, rows: Sequence[Entry]) -> Plate | None:
     drawn.sort(key=lambda row: order.index(row.result.arm))
     if not 0 < len(drawn) <= MOST_ROWS:
         return None
-    split, metric = drawn[0].run.split, drawn[0].run.record.metric
+    split, metric = drawn[0].run.split, drawn[0].run.record.metric_title
     best = max(drawn, key=lambda row: row.mean or 0.0)
     values = ", ".join(f"{r.name} {numbers.percent(r.mean)}" for r in drawn)
     single = all(row.score is not None and row.score.interval is None for row in drawn)

@@ -60,7 +60,7 @@ def write_report(run_directories: Sequence[Path], out: Path) -> Path:
 def render(runs: Sequence[Run]) -> str:
     """The page of these runs as HTML."""
     rows = headline.entries(runs)
-    measures = {f"{run.split} {run.record.metric}" for run in runs}
+    measures = {f"{run.split} {run.record.metric_title}" for run in runs}
     shown_chips = max(1, SHOWN_CHIPS // len(runs))
     page = _template().render(
         title=" · ".join(dict.fromkeys(run.record.title or run.record.task for run in runs)),
@@ -102,7 +102,7 @@ def _run_page(place: int, run: Run, shown_chips: int, runs: int) -> dict[str, An
         "key": key,
         "name": run.name,
         "title": run.record.title or run.record.task,
-        "metric": run.record.metric,
+        "metric": run.record.metric_title,
         "split": run.split,
         "untrained": [r.arm for r in results if not training.is_trained(r)],
         "training": training.curves(f"{key}-train", _one_for_each_arm(results)),

@@ -116,6 +116,7 @@ class Record(_Part):
     title: str = ""
     classes: list[str] = []
     metric: str = "accuracy"
+    metrics: dict[str, str] = {}
     command: str = ""
     created: str = ""
     wall_time_s: float | None = None
@@ -125,6 +126,11 @@ class Record(_Part):
     chips: int | None = None
     recipe: Facts = {}
     results: list[Result]
+
+    @property
+    def metric_title(self) -> str:
+        """The headline metric's name for people."""
+        return self.metrics.get(self.metric, self.metric)
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def _amount(value: Any) -> str:
 def _highest(run: Run, best: Entry) -> Markup:
     sentence = Markup("The highest {} {} is that of {}: <strong>{}</strong>.")
     mean = numbers.percent(best.mean)
-    return sentence.format(run.split, run.record.metric, best.name, mean)
+    return sentence.format(run.split, run.record.metric_title, best.name, mean)
 
 
 def _result(run: Run, best: Entry) -> Markup:
@@ -100,7 +100,7 @@ def _result(run: Run, best: Entry) -> Markup:
         GRAINS[best.result.arm],
         numbers.percent(best.mean),
         run.split,
-        run.record.metric,
+        run.record.metric_title,
         spread,
         _distance(best),
     )

@@ -18,7 +18,7 @@ from secateur.report.trade_off import price, pulses_per_edge
 
 def accuracy_plate(key: str, run: Run, sweep: Sweep) -> Plate:
     """Accuracy against the swept setting, with the crossings marked."""
-    metric, crossed = run.record.metric, crossings(sweep)
+    metric, crossed = run.record.metric_title, crossings(sweep)
     names = [curve.name for curve in sweep.curves] + [arm for arm, _ in sweep.levels]
     level = " Level lines: arms that the setting does not touch." if sweep.levels else ""
     if sweep.untouched:

@@ -62,7 +62,7 @@ def trade_off_plate(key: str, run: Run, sweep: Sweep) -> Plate | None:
     curves = trade_off_curves(sweep)
     if not curves:
         return None
-    metric = run.record.metric
+    metric = run.record.metric_title
     return plate(
         key,
         _trade_off_drawer(curves),
@@ -174,8 +174,9 @@ def frontier_plate(key: str, run: Run) -> Plate | None:
     return plate(
         key,
         lambda frame: _draw_frontier(frame, by_arm),
-        alt=f"{run.record.metric} in percent against mask flips per edge. Best offers: {words}",
-        caption=f"Every variant of this run: {run.record.metric} on the {run.split} split, "
+        alt=f"{run.record.metric_title} in percent against mask flips per edge. "
+        f"Best offers: {words}",
+        caption=f"Every variant of this run: {run.record.metric_title} on the {run.split} split, "
         "percent, against "
         "mask flips per edge. The stepped line joins the variants that no other of the same arm "
         "beats in both; these are named where there is room.",

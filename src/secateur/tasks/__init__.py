@@ -2,10 +2,12 @@
 
 from secateur.errors import SettingError, nearest
 from secateur.tasks import digits, fashion_mnist
-from secateur.tasks.data import Data, Split
+from secateur.tasks.data import Data, Samples, Split, batches
+from secateur.tasks.measures import Measured, Metric, classified
 from secateur.tasks.task import Task
 
-TASKS: dict[str, Task] = {module.TASK.name: module.TASK for module in (digits, fashion_mnist)}
+_MODULES = (digits, fashion_mnist)
+TASKS: dict[str, Task] = {module.TASK.name: module.TASK for module in _MODULES}
 
 
 def task_named(name: str) -> Task:
@@ -19,4 +21,15 @@ def task_named(name: str) -> Task:
     return TASKS[name]
 
 
-__all__ = ["TASKS", "Data", "Split", "Task", "task_named"]
+__all__ = [
+    "TASKS",
+    "Data",
+    "Measured",
+    "Metric",
+    "Samples",
+    "Split",
+    "Task",
+    "batches",
+    "classified",
+    "task_named",
+]

@@ -1,8 +1,10 @@
 """Data as tasks hand it out: three splits in memory, and the rule that makes them."""
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,9 +13,41 @@ from secateur.errors import SettingError
 from secateur.keyed import key_of, philox
 
 
+class Samples(ABC):
+    """What a training loop draws its batches from."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Samples of an epoch."""
+
+    @abstractmethod
+    def batch(self, places: Tensor, *, key: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of some samples.
+
+        Args:
+            places: (B,) int64, which of the samples.
+            key: of the epoch, for samples that are drawn anew in each: the same key and place
+                give the same sample, whatever else is drawn.
+        """
+
+    @abstractmethod
+    def joined(self, other: Self) -> Self:
+        """These samples and those of another part together, these first: a copy."""
+
+    @abstractmethod
+    def examples(self, classes: Sequence[str]) -> dict[str, Tensor]:
+        """A few pictures (height, width) from 0 to 1 by their captions, for a report."""
+
+
+def batches(samples: Samples, size: int = 1000) -> Iterator[tuple[Tensor, Tensor]]:
+    """All samples in their order, in batches."""
+    for places in torch.split(torch.arange(len(samples)), size):
+        yield samples.batch(places, key=0)
+
+
 @dataclass(frozen=True, eq=False)
-class Split:
-    """Samples and their right answers.
+class Split(Samples):
+    """Samples and their right answers, held in memory.
 
     Args:
         inputs: (N, ...) float32.
@@ -34,26 +68,45 @@ class Split:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def batch(self, places: Tensor, *, key: int = 0) -> tuple[Tensor, Tensor]:
+        """See `Samples.batch`: the same samples in every epoch."""
+        return self.inputs[places], self.targets[places]
+
+    def joined(self, other: "Split") -> "Split":
+        """See `Samples.joined`."""
+        return Split(
+            torch.cat([self.inputs, other.inputs]), torch.cat([self.targets, other.targets])
+        )
+
+    def examples(self, classes: Sequence[str]) -> dict[str, Tensor]:
+        """See `Samples.examples`: the first sample of each class."""
+        found = {}
+        for label, name in enumerate(classes):
+            places = (self.targets == label).nonzero()
+            if len(places):
+                found[name] = self.inputs[int(places[0])].reshape(self.inputs.shape[-2:])
+        return found
+
+
+Part = TypeVar("Part", bound=Samples)
+
 
 @dataclass(frozen=True, eq=False)
-class Data:
+class Data(Generic[Part]):
     """A task's data.
 
     Recipes and settings are selected on `validation`; a reported run trains on
     `training_and_validation` and reads `test` once, at its end.
     """
 
-    training: Split
-    validation: Split
-    test: Split
+    training: Part
+    validation: Part
+    test: Part
 
     @property
-    def training_and_validation(self) -> Split:
+    def training_and_validation(self) -> Part:
         """Both together, training first: a copy, made anew at each access."""
-        parts = self.training, self.validation
-        return Split(
-            torch.cat([part.inputs for part in parts]), torch.cat([part.targets for part in parts])
-        )
+        return self.training.joined(self.validation)
 
 
 def stratified(targets: Tensor, counts: Sequence[Sequence[int]], *, name: str) -> list[Tensor]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from secateur.tasks.data import Data
+from secateur.tasks.data import Data, Split
 from secateur.tasks.digits_data import load_digits
 from secateur.tasks.task import Task
 
@@ -34,7 +34,7 @@ class DigitsNetwork(nn.Module):
         return logits
 
 
-def _load(data: Path | None) -> Data:
+def _load(data: Path | None) -> Data[Split]:
     return load_digits()
 
 
@@ -42,7 +42,7 @@ TASK = Task(
     name="digits",
     title="Handwritten digits, 8 x 8",
     classes=tuple("0123456789"),
-    load=_load,
+    loader=_load,
     network=DigitsNetwork,
     readout="fc2",
     input_shape=(1, 8, 8),

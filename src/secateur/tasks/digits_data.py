@@ -10,7 +10,7 @@ _HELD_OUT = 0.2  # of each class, for validation and again for test
 _BRIGHTEST = 16.0
 
 
-def load_digits() -> Data:
+def load_digits() -> Data[Split]:
     """The 1 797 digits: 1 079 for training, 359 for validation, 359 for test.
 
     A fifth of each class (rounded) goes to validation and a fifth to test, the same in every run.

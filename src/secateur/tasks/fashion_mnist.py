@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from secateur.errors import SettingError
-from secateur.tasks.data import Data
+from secateur.tasks.data import Data, Split
 from secateur.tasks.download import download_bar
 from secateur.tasks.fashion_mnist_data import CLASSES, load_fashion_mnist
 from secateur.tasks.task import Task
@@ -45,7 +45,7 @@ class FashionNetwork(nn.Module):
         return logits
 
 
-def _load(data: Path | None) -> Data:
+def _load(data: Path | None) -> Data[Split]:
     with download_bar() as bar:
         return load_fashion_mnist(data, on_bytes=bar)
 
@@ -54,7 +54,7 @@ TASK = Task(
     name="fashion-mnist",
     title="Fashion-MNIST, pooled to 14 x 14",
     classes=tuple(CLASSES),
-    load=_load,
+    loader=_load,
     network=FashionNetwork,
     readout="fc2",
     input_shape=(1, 14, 14),

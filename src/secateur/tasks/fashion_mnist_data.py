@@ -74,7 +74,7 @@ def load_fashion_mnist(
     pooled: bool = True,
     allow_download: bool = True,
     on_bytes: OnBytes | None = None,
-) -> Data:
+) -> Data[Split]:
     """Find, verify and load Fashion-MNIST.
 
     Args:
@@ -112,7 +112,7 @@ def arrange(
     *,
     pooled: bool,
     validation_per_class: int,
-) -> Data:
+) -> Data[Split]:
     """Pictures (N, even height, even width) of bytes and their labels (N,) as splits of tensors.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A task: data, network, metric, and the recipe it ships with."""
+"""A task: data, network, metrics, and the recipe it ships with."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -11,29 +11,35 @@ from torch import nn
 
 from secateur.errors import SettingError, nearest
 from secateur.tasks.data import Data
+from secateur.tasks.measures import CLASSIFICATION, Measured, Metric, classified_split
 
 
 @dataclass(frozen=True)
 class Task:
-    """One classification problem with the network that the paper gives it.
+    """One problem with the network that the paper gives it.
 
     Args:
         name: the command-line word; its recipe is `recipes/<name>.toml`.
         title: for the report.
         classes: their names, in the order of the labels.
-        load: data from `--data` (or None).
+        loader: data from `--data` (or None); its keyword arguments are the recipe's `[task]`
+            settings.
         network: makes the network; its keyword arguments are the recipe's `[network]` settings.
         readout: name of the last layer, which the `readout` arm trains digitally.
         input_shape: of one sample.
+        metrics: what a model is measured by, the headline first.
+        measure: a model on one part of the data.
     """
 
     name: str
     title: str
     classes: tuple[str, ...]
-    load: Callable[[Path | None], Data]
+    loader: Callable[..., Data[Any]]
     network: Callable[..., nn.Module]
     readout: str
     input_shape: tuple[int, ...]
+    metrics: tuple[Metric, ...] = CLASSIFICATION
+    measure: Callable[[nn.Module, Any], Measured] = classified_split
 
     @property
     def recipe(self) -> str:
@@ -41,25 +47,54 @@ class Task:
         folder = resources.files("secateur.tasks") / "recipes"
         return (folder / f"{self.name}.toml").read_text(encoding="utf-8")
 
+    def load(self, data: Path | None, settings: Mapping[str, Any] | None = None) -> Data[Any]:
+        """The data, with the recipe's `[task]` settings.
+
+        Args:
+            data: where they are looked for first.
+            settings: of the loader.
+
+        Raises:
+            SettingError: as `check`.
+            FileError: for data that are missing or damaged.
+        """
+        self.check(settings or {})
+        return self.loader(data, **settings or {})
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Refuses settings that the loader does not have, or of the wrong type.
+
+        Raises:
+            SettingError: with the nearest name.
+        """
+        _check(self.loader, settings, section="task", task=self.name)
+
     def build(self, settings: Mapping[str, Any]) -> nn.Module:
         """The network with the given settings.
 
         Raises:
             SettingError: for a setting that the network does not have, or of the wrong type.
         """
-        known = inspect.signature(self.network).parameters
-        for name, value in settings.items():
-            if name not in known:
-                raise SettingError(
-                    f"network.{name} is no setting of {self.name}", remedy=nearest(name, known)
-                )
-            default = known[name].default
-            fits = isinstance(value, type(default)) and isinstance(value, bool) == isinstance(
-                default, bool
-            )
-            if not fits and not (isinstance(default, float) and type(value) is int):
-                raise SettingError(
-                    f"network.{name} is {value!r}",
-                    remedy=f"Give a {type(default).__name__}, as the default {default!r}",
-                )
+        _check(self.network, settings, section="network", task=self.name)
         return self.network(**settings)
+
+
+def _check(
+    function: Callable[..., object], settings: Mapping[str, Any], *, section: str, task: str
+) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    known = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    for name, value in settings.items():
+        if name not in known:
+            raise SettingError(
+                f"{section}.{name} is no setting of {task}", remedy=nearest(name, known)
+            )
+        default = known[name]
+        fits = isinstance(value, type(default)) and isinstance(value, bool) == isinstance(
+            default, bool
+        )
+        if not fits and not (isinstance(default, float) and type(value) is int):
+            raise SettingError(
+                f"{section}.{name} is {value!r}",
+                remedy=f"Give a {type(default).__name__}, as the default {default!r}",
+            )
