@@ -1,4 +1,4 @@
-"""The Leaves and their owner, and the place where the real Fashion-MNIST may be.
+"""The Leaves and their owner, made-up eyes, and the places where real data sets may be.
 
 No test here may find this machine's own data sets or reach the network: every place where `locate`
 looks is set to a temporary one.
@@ -13,8 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from eyes import PARTS, write_eye
 from leaves import CONTENTS, Owner
 
+from secateur.tasks.drive_data import DRIVE
 from secateur.tasks.fashion_mnist_data import FASHION_MNIST
 from secateur.tasks.published import PublishedFile, PublishedSet
 
@@ -80,16 +82,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "secateur" / "leaves"
 
 
-def _real_fashion_mnist() -> Path | None:
+def _real(data_set: PublishedSet) -> Path | None:
     beside = Path(__file__).resolve().parents[3] / "shared" / "data"
     announced = os.environ.get("SECATEUR_DATA")
     places = [Path(announced)] if announced else []
-    folders = [place / FASHION_MNIST.folder for place in [*places, beside]]
-    folders += [*places, *([FASHION_MNIST.debian_folder] if FASHION_MNIST.debian_folder else [])]
-    return next((folder for folder in folders if not FASHION_MNIST.missing_from(folder)), None)
+    folders = [place / data_set.folder for place in [*places, beside]]
+    folders += [*places, *([data_set.debian_folder] if data_set.debian_folder else [])]
+    return next((folder for folder in folders if not data_set.missing_from(folder)), None)
 
 
-REAL_FASHION_MNIST = _real_fashion_mnist()
+REAL_FASHION_MNIST, REAL_DRIVE = _real(FASHION_MNIST), _real(DRIVE)
 
 
 @pytest.fixture(scope="session")
@@ -97,3 +99,20 @@ def real_fashion_mnist() -> Path:
     if REAL_FASHION_MNIST is None:
         pytest.skip("needs Fashion-MNIST: set SECATEUR_DATA to a folder with fashion-mnist/")
     return REAL_FASHION_MNIST
+
+
+@pytest.fixture(scope="session")
+def real_drive() -> Path:
+    if REAL_DRIVE is None:
+        pytest.skip("needs DRIVE: set SECATEUR_DATA to a folder with DRIVE/")
+    return REAL_DRIVE
+
+
+@pytest.fixture(scope="session")
+def everyone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete DRIVE folder of made-up eyes: not to be written to."""
+    folder = tmp_path_factory.mktemp("data") / "DRIVE"
+    for part, numbers in PARTS.items():
+        for number in numbers:
+            write_eye(folder, part, number)
+    return folder

@@ -34,6 +34,7 @@ _TILES, _CLIP_LIMIT, _GAMMA = 8, 2.0, 1.2
 # Of matching files the vessels lie at least 0.58 deviations below their surroundings, of files of
 # two eyes at most 0.09 (all 1 600 combinations of the 40 pictures).
 _SURROUNDINGS, _LEAST_DARKENING = 25, 0.25
+_FLAT = 1e-6  # of 255: what rounding leaves of a picture of one colour
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error,
            Image.DecompressionBombError)  # fmt: skip
 
@@ -196,7 +197,9 @@ def darkening(colours: NDArray[np.uint8], *, vessels: Field, field: Field) -> fl
     local = green - around / np.maximum(seen, 1.0 / _SURROUNDINGS**2)
     traced, other = local[field & vessels], local[field & ~vessels]
     spread = local[field].std()
-    return float((other.mean() - traced.mean()) / spread) if other.size and spread > 0 else 0.0
+    if not other.size or spread < _FLAT:
+        return 0.0
+    return float((other.mean() - traced.mean()) / spread)
 
 
 def _pixels(path: Path, mode: str) -> NDArray[np.uint8]:
