@@ -157,15 +157,16 @@ class Pruned(Arm):
             chip = chip.model_copy(update={"technology": self.technology, "values": {}})
         search = recipe.search
         readout = self.learns == "readout"
-        updates = round(search.anneal_epochs * steps / search.interval)
+        updates = steps / search.interval  # of the masks, in an epoch
+        narrowing = round(search.narrowing * recipe.training.epochs * updates)
         model = prune_(
             network,
             chip_from(chip, seed=seed),
             keep_fraction=1.0 if self.keep_all else search.keep_fraction,
             grain=search.grain,
             where=_all_but(task.readout) if readout else None,
-            rule=TopK(scope=search.scope, dead_band=search.dead_band),
-            schedule=Annealed(updates),
+            rule=TopK(scope=search.scope, dead_band=search.dead_band, narrowing=narrowing),
+            schedule=Annealed(round(search.anneal_epochs * updates)),
             interval=search.interval,
             score_start=search.score_start,
             circuit=circuit_from(chip),

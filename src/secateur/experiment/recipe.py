@@ -96,6 +96,9 @@ class SearchSettings(_Section):
     )
     scope: Literal["layer", "global"] = "layer"
     dead_band: float = Field(0.0, ge=0, lt=1)
+    narrowing: float = Field(
+        0.0, ge=0, le=1, description="share of the training over which the dead band falls to 0"
+    )
     interval: int = Field(1, ge=1, description="steps from mask update to mask update")
     anneal_epochs: float = Field(0.0, ge=0, description="epochs from keeping all to keep_fraction")
     score_start: Literal["uniform", "constant", "weight"] = "uniform"
