@@ -11,6 +11,7 @@ from secateur.circuit import Circuit, ReadPerProduct, ReadPerStep
 from secateur.device import Technology
 from secateur.errors import SettingError, nearest
 from secateur.experiment.recipe import ARM_NAMES, ChipSettings, Recipe
+from secateur.keyed import key_of
 from secateur.network import PRUNABLE, Where, program_, prune_, pruned_weights, quantise_
 from secateur.tasks import Task
 from secateur.topology import Annealed, TopK
@@ -26,6 +27,12 @@ def chip_from(settings: ChipSettings, *, seed: int) -> SimulatedChip:
     return SimulatedChip(
         technology_of(settings), seed=seed, forming=_forming(settings), macros=settings.macros
     )
+
+
+def start_seed(recipe: Recipe, seed: int) -> int:
+    """Of all that is random in a search but the chip: `search.seed` 0 is the chip's own."""
+    other = recipe.search.seed
+    return key_of(seed, "start", other) % 2**31 if other else seed
 
 
 def circuit_from(settings: ChipSettings) -> Circuit:
@@ -172,7 +179,7 @@ class Pruned(Arm):
             circuit=circuit_from(chip),
             input_bits=recipe.converters.input_bits,
             headroom=recipe.converters.headroom,
-            seed=seed,
+            seed=start_seed(recipe, seed),
         )
         for weight in pruned_weights(model).values():
             weight.scores.data.mul_(search.score_scale)
