@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from secateur.errors import FileError, SettingError
 from secateur.report import (
+    anatomy,
     comparison,
     confusion,
     exhibits,
@@ -119,6 +120,8 @@ def _run_page(place: int, run: Run, shown_chips: int, runs: int) -> dict[str, An
         "curves": exhibits.curve_plates(f"{key}-curve", run),
         "galleries": exhibits.galleries(run),
         "gains": gains.table(run),
+        "anatomy": anatomy.table(run),
+        "fields": anatomy.fields(run),
         "figures": gains.figures(run),
         "recipe": provenance.recipe(run),
         "physics_arms": arms,

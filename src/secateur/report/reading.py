@@ -71,6 +71,7 @@ class Trial(_Part):
     wall_time_s: float | None = None
     maps: str | None = None
     arrays: str | None = None
+    anatomy: Annotated[dict[str, Facts], BeforeValidator(_absent_as_empty)] = {}
 
     @property
     def has_chip(self) -> bool:
@@ -127,6 +128,7 @@ class Record(_Part):
     chips: int | None = None
     recipe: Facts = {}
     results: list[Result]
+    agreements: list[dict[str, Any]] = []
 
     @property
     def metric_title(self) -> str:
