@@ -1,4 +1,4 @@
-"""The Leaves and their owner, and the place where the real Fashion-MNIST may be.
+"""The Leaves and their owner, and the places where the real data sets may be.
 
 No test here may find this machine's own data sets or reach the network: every place where `locate`
 looks is set to a temporary one.
@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 from leaves import CONTENTS, Owner
 
 from secateur.tasks.fashion_mnist_data import FASHION_MNIST
 from secateur.tasks.published import PublishedFile, PublishedSet
+from secateur.tasks.spoken_digits_authors import AUTHORS
+from secateur.tasks.spoken_digits_data import FSDD
 
 
 @pytest.fixture
@@ -80,20 +83,47 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "secateur" / "leaves"
 
 
-def _real_fashion_mnist() -> Path | None:
+def _real(data_set: PublishedSet) -> Path | None:
     beside = Path(__file__).resolve().parents[3] / "shared" / "data"
     announced = os.environ.get("SECATEUR_DATA")
     places = [Path(announced)] if announced else []
-    folders = [place / FASHION_MNIST.folder for place in [*places, beside]]
-    folders += [*places, *([FASHION_MNIST.debian_folder] if FASHION_MNIST.debian_folder else [])]
-    return next((folder for folder in folders if not FASHION_MNIST.missing_from(folder)), None)
+    folders = [place / data_set.folder for place in [*places, beside]]
+    folders += [*places, *([data_set.debian_folder] if data_set.debian_folder else [])]
+    return next((folder for folder in folders if not data_set.missing_from(folder)), None)
 
 
-REAL_FASHION_MNIST = _real_fashion_mnist()
+# Looked for before any test sets the environment to a temporary one.
+_REAL = {data_set.name: _real(data_set) for data_set in (FASHION_MNIST, FSDD, AUTHORS)}
+
+
+def _folder(data_set: PublishedSet) -> Path:
+    found = _REAL[data_set.name]
+    if found is None:
+        pytest.skip(
+            f"needs {data_set.title}: set SECATEUR_DATA to a folder with {data_set.folder}/"
+        )
+    return found
 
 
 @pytest.fixture(scope="session")
 def real_fashion_mnist() -> Path:
-    if REAL_FASHION_MNIST is None:
-        pytest.skip("needs Fashion-MNIST: set SECATEUR_DATA to a folder with fashion-mnist/")
-    return REAL_FASHION_MNIST
+    return _folder(FASHION_MNIST)
+
+
+@pytest.fixture(scope="session")
+def real_fsdd() -> Path:
+    """The folder of the recordings."""
+    return _folder(FSDD) / "recordings"
+
+
+@pytest.fixture(scope="session")
+def real_authors() -> Path:
+    return _folder(AUTHORS)
+
+
+@pytest.fixture(scope="session")
+def real_maps(real_authors: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The authors' maps (3000, 23, 20) and labels, training first."""
+    parts = [np.load(real_authors / file.name, allow_pickle=False) for file in AUTHORS.files]
+    maps, labels = (np.concatenate([part[key] for part in parts]) for key in ("features", "labels"))
+    return maps, labels
