@@ -19,6 +19,7 @@ from secateur.cost import (
 from secateur.network import prune_
 from secateur.network.trace import trace
 from secateur.tasks.fashion_mnist import FashionNetwork
+from secateur.tasks.spoken_digits import SpokenNetwork
 
 
 def stated(network: nn.Module, shape: tuple[int, ...], *, model: str, task: str, bits: int):
@@ -42,24 +43,6 @@ def paper() -> dict:
     }
 
 
-class SpokenDigits(nn.Module):
-    """The shapes of the paper's network for spoken digits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 64, (3, 2), stride=(2, 1), bias=False)
-        self.conv2 = nn.Conv2d(64, 32, (3, 2), stride=(2, 1), bias=False)
-        self.rnn = nn.RNN(32, 128, nonlinearity="relu", bias=False, batch_first=True)
-        self.fc1 = nn.Linear(128, 256, bias=False)
-        self.fc2 = nn.Linear(256, 10, bias=False)
-
-    def forward(self, maps):
-        x = nn.functional.max_pool2d(self.conv1(maps).relu(), 2)
-        x = nn.functional.max_pool2d(self.conv2(x).relu(), 2)
-        states, _ = self.rnn(x[:, :, 0].transpose(1, 2))
-        return self.fc2(self.fc1(states.mean(dim=1)).relu())
-
-
 def test_the_papers_images_network_has_the_published_counts_and_saving(paper):
     found = paper["calibrated"]
     assert (found["counts"]["macs"], found["counts"]["column_outputs"]) == (1_057_024, 10_954)
@@ -69,7 +52,7 @@ def test_the_papers_images_network_has_the_published_counts_and_saving(paper):
 
 def test_the_papers_speech_network_has_them_too():
     account, _, _ = stated(
-        SpokenDigits(), (1, 23, 20), model="calibrated", task="spoken-digits", bits=3
+        SpokenNetwork(), (1, 23, 20), model="calibrated", task="spoken-digits", bits=3
     )
     counted = account["counts"]
     assert (counted["macs"], counted["column_outputs"]) == (394_112, 15_178)

@@ -57,12 +57,14 @@ def test_the_recipes_page_names_every_choice() -> None:
             assert all(f'`"{choice}"`' in meaning for choice in get_args(field.annotation)), name
 
 
-def test_the_recipes_page_lists_the_networks_arguments() -> None:
+def test_the_recipes_page_lists_the_arguments_of_loaders_and_networks() -> None:
     listed = {name: default for name, (default, _) in _settings().items() if ":" in name}
     assert listed == {
-        f"{task.name}: `network.{name}`": f"`{json.dumps(argument.default)}`"
+        f"{task.name}: `{section}.{name}`": f"`{json.dumps(argument.default)}`"
         for task in TASKS.values()
-        for name, argument in inspect.signature(task.network).parameters.items()
+        for section, function in (("task", task.loader), ("network", task.network))
+        for name, argument in inspect.signature(function).parameters.items()
+        if argument.kind is argument.KEYWORD_ONLY
     }
 
 

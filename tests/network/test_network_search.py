@@ -23,7 +23,7 @@ from secateur.chip import FixedVoltage, SimulatedChip, VoltageRamp
 from secateur.circuit import ReadPerProduct
 from secateur.device import Technology
 from secateur.errors import DivergedError
-from secateur.network import prune_, pruned_weights, settle_
+from secateur.network import PrunedWeight, prune_, pruned_weights, settle_
 from secateur.topology import Annealed, TopK, top_k
 
 STEADY = Technology.load("taox-40nm").with_values(stuck_low_fraction=0.0, stuck_high_fraction=0.0)
@@ -81,7 +81,7 @@ def test_the_first_mask_takes_one_reset_for_each_pruned_formed_cell_and_nothing_
         off = ~weight.mask if grain == "cell" else ~weight.mask.unsqueeze(-1)
         pruned_cells += int((formed & off).sum())
         assert weight.flips == 0
-        assert torch.equal(weight.mask, top_k(weight.scores, round(0.5 * weight.edges)))
+        assert torch.equal(weight.mask, best(weight))
     totals = chip.ledger.totals()
     assert pruned_cells > 0
     assert (totals["reset"], totals["set"]) == (pruned_cells, 0)
@@ -129,7 +129,7 @@ def test_masks_follow_the_scores_under_any_optimizer(name, grain):
     assert switching(model) > pulses
     assert not torch.equal(conductances(model), cells)
     for weight in weights_of(model):
-        assert torch.equal(weight.mask, top_k(weight.scores, round(0.5 * weight.edges)))
+        assert torch.equal(weight.mask, best(weight))
 
 
 def test_training_learns_and_edges_come_back_after_they_were_pruned():
@@ -328,7 +328,7 @@ def test_the_end_of_a_search_deploys_the_last_scores_whatever_the_interval():
     settle_(model)
     assert switching(model) > before
     for weight in weights_of(model):
-        assert torch.equal(weight.mask, top_k(weight.scores, round(0.5 * weight.edges)))
+        assert torch.equal(weight.mask, best(weight))
     after = switching(model)
     settle_(model)
     model.train()(torch.randn(2, 12))
@@ -372,6 +372,19 @@ def test_a_dead_band_saves_pulses_without_a_drift_of_the_count():
         assert kept == [round(0.5 * weight.edges) for weight in weights_of(model)]
     flips = [sum(w.flips for w in weights_of(model)) for model in (plain, banded)]
     assert 0 < flips[1] < 0.7 * flips[0]
+
+
+def best(weight: PrunedWeight) -> torch.Tensor:
+    return top_k(weight.scores, round(0.5 * weight.edges))
+
+
+def test_a_narrowing_band_ends_at_the_best_scores():
+    model = pruned(rule=TopK(dead_band=0.3, narrowing=15))
+    train(model, 10, torch.optim.SGD(model.parameters(), lr=0.05))
+    assert any(not torch.equal(weight.mask, best(weight)) for weight in weights_of(model))
+    train(model, 10, torch.optim.SGD(model.parameters(), lr=0.05))
+    settle_(model)
+    assert all(torch.equal(weight.mask, best(weight)) for weight in weights_of(model))
 
 
 def test_fresh_noise_for_every_product_trains_as_well():

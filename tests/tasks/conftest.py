@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 from eyes import PARTS, write_eye
 from leaves import CONTENTS, Owner
@@ -19,6 +20,8 @@ from leaves import CONTENTS, Owner
 from secateur.tasks.drive_data import DRIVE
 from secateur.tasks.fashion_mnist_data import FASHION_MNIST
 from secateur.tasks.published import PublishedFile, PublishedSet
+from secateur.tasks.spoken_digits_authors import AUTHORS
+from secateur.tasks.spoken_digits_data import FSDD
 
 
 @pytest.fixture
@@ -91,21 +94,46 @@ def _real(data_set: PublishedSet) -> Path | None:
     return next((folder for folder in folders if not data_set.missing_from(folder)), None)
 
 
-REAL_FASHION_MNIST, REAL_DRIVE = _real(FASHION_MNIST), _real(DRIVE)
+# Looked for before any test sets the environment to a temporary one.
+_REAL = {data_set.name: _real(data_set) for data_set in (FASHION_MNIST, FSDD, AUTHORS, DRIVE)}
+
+
+def _folder(data_set: PublishedSet) -> Path:
+    found = _REAL[data_set.name]
+    if found is None:
+        pytest.skip(
+            f"needs {data_set.title}: set SECATEUR_DATA to a folder with {data_set.folder}/"
+        )
+    return found
 
 
 @pytest.fixture(scope="session")
 def real_fashion_mnist() -> Path:
-    if REAL_FASHION_MNIST is None:
-        pytest.skip("needs Fashion-MNIST: set SECATEUR_DATA to a folder with fashion-mnist/")
-    return REAL_FASHION_MNIST
+    return _folder(FASHION_MNIST)
+
+
+@pytest.fixture(scope="session")
+def real_fsdd() -> Path:
+    """The folder of the recordings."""
+    return _folder(FSDD) / "recordings"
+
+
+@pytest.fixture(scope="session")
+def real_authors() -> Path:
+    return _folder(AUTHORS)
+
+
+@pytest.fixture(scope="session")
+def real_maps(real_authors: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The authors' maps (3000, 23, 20) and labels, training first."""
+    parts = [np.load(real_authors / file.name, allow_pickle=False) for file in AUTHORS.files]
+    maps, labels = (np.concatenate([part[key] for part in parts]) for key in ("features", "labels"))
+    return maps, labels
 
 
 @pytest.fixture(scope="session")
 def real_drive() -> Path:
-    if REAL_DRIVE is None:
-        pytest.skip("needs DRIVE: set SECATEUR_DATA to a folder with DRIVE/")
-    return REAL_DRIVE
+    return _folder(DRIVE)
 
 
 @pytest.fixture(scope="session")

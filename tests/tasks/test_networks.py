@@ -3,7 +3,11 @@
 import pytest
 import torch
 
+from secateur.chip import SimulatedChip
+from secateur.cost.published import comparison_of_counts
 from secateur.errors import SettingError
+from secateur.network import prune_, pruned_weights
+from secateur.network.trace import trace
 from secateur.tasks import TASKS, task_named
 
 
@@ -17,10 +21,38 @@ def test_the_fashion_network_has_the_papers_62_272_weights():
     assert network(torch.rand(2, 1, 14, 14)).shape == (2, 10)
 
 
+def test_the_spoken_network_has_the_papers_68_480_weights_macs_and_column_outputs():
+    network = TASKS["spoken-digits"].build({})
+    assert weights(network) == 68_480
+    assert network(torch.rand(2, 1, 23, 20)).shape == (2, 10)
+    assert sum(p.numel() for p in network.parameters()) == 68_480
+    prune_(network, SimulatedChip("taox-40nm", seed=0), input_bits=3)
+    counted = trace(network, torch.zeros(1, 1, 23, 20))
+    assert (counted.macs, counted.column_outputs) == (394_112, 15_178)
+    assert comparison_of_counts("spoken-digits", counted).startswith("The paper's counts are met")
+
+
+def test_the_recurrent_matrices_are_read_once_a_step_of_the_sequence():
+    network = TASKS["spoken-digits"].build({})
+    seen = []
+    network.rnn.register_forward_hook(lambda module, given, made: seen.append(made[0].shape))
+    network(torch.rand(2, 1, 23, 20))
+    assert seen == [(2, 4, 128)]
+    prune_(network, SimulatedChip("taox-40nm", seed=0), input_bits=3)
+    before = {name: weight.uses.count for name, weight in pruned_weights(network).items()}
+    network(torch.rand(2, 1, 23, 20))
+    after = {name: weight.uses.count for name, weight in pruned_weights(network).items()}
+    assert {name: after[name] - before[name] for name in after} == {
+        "conv1.weight": 1, "conv2.weight": 1, "rnn.weight_ih_l0": 4, "rnn.weight_hh_l0": 4,
+        "fc1.weight": 1, "fc2.weight": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "spoken-digits"])
 @pytest.mark.parametrize("hidden_norm", [False, True])
-def test_a_hidden_norm_adds_no_weight(hidden_norm):
-    network = TASKS["fashion-mnist"].build({"hidden_norm": hidden_norm})
-    assert sum(p.numel() for p in network.parameters()) == 62_272
+def test_a_hidden_norm_adds_no_weight(name, hidden_norm):
+    network = TASKS[name].build({"hidden_norm": hidden_norm})
+    assert sum(p.numel() for p in network.parameters()) == weights(TASKS[name].build({}))
 
 
 def test_width_scales_every_layer_but_input_and_output():
@@ -42,8 +74,9 @@ def test_the_readout_layer_is_the_last_one(task):
      ({"width": -1.0}, "positive")],
 )  # fmt: skip
 def test_a_wrong_network_setting_is_refused(settings, word):
-    with pytest.raises(SettingError, match=word):
-        TASKS["fashion-mnist"].build(settings)
+    for name in ("fashion-mnist", "spoken-digits"):
+        with pytest.raises(SettingError, match=word):
+            TASKS[name].build(settings)
 
 
 def test_an_unknown_task_names_the_nearest():

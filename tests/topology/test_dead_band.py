@@ -170,7 +170,27 @@ def test_layer_scope_keeps_every_layers_own_count() -> None:
     assert [int(m.sum()) for m in masks] == [10, 15]
 
 
-@pytest.mark.parametrize("setting", [{"dead_band": -0.1}, {"dead_band": 1.0}, {"scope": "model"}])
+@pytest.mark.parametrize(
+    "setting", [{"dead_band": -0.1}, {"dead_band": 1.0}, {"scope": "model"}, {"narrowing": -1}]
+)
 def test_impossible_settings_are_refused(setting: dict[str, object]) -> None:
     with pytest.raises(SettingError, match=next(iter(setting))):
         TopK(**setting)
+
+
+@given(st.integers(1, 500), st.floats(0.01, 0.5))
+def test_a_narrowing_band_is_whole_at_first_half_at_half_time_and_gone_at_the_end(
+    narrowing: int, band: float
+) -> None:
+    rule = TopK(dead_band=band, narrowing=2 * narrowing)
+    widths = [rule.at(update).dead_band for update in range(2 * narrowing + 3)]
+    assert widths[0] == pytest.approx(band)
+    assert widths[narrowing] == pytest.approx(band / 2)
+    assert widths[2 * narrowing :] == [0.0] * 3
+    assert all(after <= before for before, after in pairwise(widths))
+
+
+def test_a_rule_that_does_not_narrow_is_the_same_at_every_update() -> None:
+    steady = TopK(dead_band=0.1)
+    assert steady.at(0) is steady
+    assert steady.at(10_000) is steady

@@ -11,6 +11,7 @@ from secateur.circuit import Circuit, ReadPerProduct, ReadPerStep
 from secateur.device import Technology
 from secateur.errors import SettingError, nearest
 from secateur.experiment.recipe import ARM_NAMES, ChipSettings, Recipe
+from secateur.keyed import key_of
 from secateur.network import PRUNABLE, Where, program_, prune_, pruned_weights, quantise_
 from secateur.tasks import Task
 from secateur.topology import Annealed, TopK
@@ -26,6 +27,12 @@ def chip_from(settings: ChipSettings, *, seed: int) -> SimulatedChip:
     return SimulatedChip(
         technology_of(settings), seed=seed, forming=_forming(settings), macros=settings.macros
     )
+
+
+def start_seed(recipe: Recipe, seed: int) -> int:
+    """Of all that is random in a search but the chip: `search.seed` 0 is the chip's own."""
+    other = recipe.search.seed
+    return key_of(seed, "start", other) % 2**31 if other else seed
 
 
 def circuit_from(settings: ChipSettings) -> Circuit:
@@ -157,21 +164,22 @@ class Pruned(Arm):
             chip = chip.model_copy(update={"technology": self.technology, "values": {}})
         search = recipe.search
         readout = self.learns == "readout"
-        updates = round(search.anneal_epochs * steps / search.interval)
+        updates = steps / search.interval  # of the masks, in an epoch
+        narrowing = round(search.narrowing * recipe.training.epochs * updates)
         model = prune_(
             network,
             chip_from(chip, seed=seed),
             keep_fraction=1.0 if self.keep_all else search.keep_fraction,
             grain=search.grain,
             where=_all_but(task.readout) if readout else None,
-            rule=TopK(scope=search.scope, dead_band=search.dead_band),
-            schedule=Annealed(updates),
+            rule=TopK(scope=search.scope, dead_band=search.dead_band, narrowing=narrowing),
+            schedule=Annealed(round(search.anneal_epochs * updates)),
             interval=search.interval,
             score_start=search.score_start,
             circuit=circuit_from(chip),
             input_bits=recipe.converters.input_bits,
             headroom=recipe.converters.headroom,
-            seed=seed,
+            seed=start_seed(recipe, seed),
         )
         for weight in pruned_weights(model).values():
             weight.scores.data.mul_(search.score_scale)

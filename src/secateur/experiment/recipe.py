@@ -96,8 +96,12 @@ class SearchSettings(_Section):
     )
     scope: Literal["layer", "global"] = "layer"
     dead_band: float = Field(0.0, ge=0, lt=1)
+    narrowing: float = Field(
+        0.0, ge=0, le=1, description="share of the training over which the dead band falls to 0"
+    )
     interval: int = Field(1, ge=1, description="steps from mask update to mask update")
     anneal_epochs: float = Field(0.0, ge=0, description="epochs from keeping all to keep_fraction")
+    seed: int = Field(0, ge=0, description="another one: another start on the same chip")
     score_start: Literal["uniform", "constant", "weight"] = "uniform"
     score_scale: float = Field(1.0, gt=0, description="multiplies the initial scores")
 

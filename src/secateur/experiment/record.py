@@ -6,12 +6,14 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scipy.special import stdtrit
 
 from secateur.experiment.recipe import Recipe
-from secateur.tasks import Metric
+
+if TYPE_CHECKING:
+    from secateur.tasks import Metric
 
 SCHEMA, VERSION = "secateur.record", 1
 _SUMMARISED = ("flips_per_edge", "most_worn_cell", "programming_energy_J")
@@ -53,7 +55,7 @@ def combine(
 
 def record_of(
     results: Sequence[Mapping[str, Any]], recipe: Recipe, *, title: str,
-    classes: Sequence[str], metrics: Sequence[Metric], command: str, created: str,
+    classes: Sequence[str], metrics: "Sequence[Metric]", command: str, created: str,
     wall_time: float, processes: int,
 ) -> dict[str, Any]:  # fmt: skip
     """The whole record as plain JSON values."""

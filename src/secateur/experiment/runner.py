@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from joblib import Parallel, delayed
 
 from secateur.errors import FileError, SecateurError, SettingError
+from secateur.experiment.anatomy import agreements
 from secateur.experiment.arms import ARMS, technology_of
 from secateur.experiment.maps import save_arrays
 from secateur.experiment.recipe import Recipe
@@ -112,6 +113,7 @@ def run_experiment(
         command=command, created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         wall_time=time.perf_counter() - begin, processes=processes,
     )  # fmt: skip
+    record["agreements"] = agreements(list(ran.values()), out)
     write_atomically(out / "record.json", json.dumps(record, indent=1).encode())
     return record
 

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from secateur.errors import FileError
-from secateur.experiment.arms import Arm, arm_named, circuit_from
+from secateur.experiment.anatomy import anatomy_of, save_masks
+from secateur.experiment.arms import Arm, arm_named, circuit_from, start_seed
 from secateur.experiment.checkpoint import restore_checkpoint, save_checkpoint
 from secateur.experiment.evaluate import chip_of, programming_energy_of, pulses_of
 from secateur.experiment.maps import save_arrays, save_maps
@@ -96,6 +97,9 @@ def run_trial(
     if trial.chip == 0 and trial.part == "test" and chip_of(model) is not None:
         save_maps(folder / "maps.npz", model)
         result["maps"] = f"trials/{folder.name}/maps.npz"
+    if result["anatomy"]:
+        save_masks(folder / "masks.npz", pruned_weights(model))
+        result["masks"] = f"trials/{folder.name}/masks.npz"
     if trial.chip == 0 and found.arrays:
         save_arrays(folder / "arrays.npz", found.arrays)
         result["arrays"] = f"trials/{folder.name}/arrays.npz"
@@ -153,7 +157,8 @@ def _trainer(arm: Arm, task: Task, recipe: Recipe, training: Samples, seed: int)
     # torch's own stubs know `to` with a memory format only as a keyword of tensors.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model = arm.attach(network, recipe, task=task, steps=steps, seed=seed)
-    return Trainer(model, training, recipe.training, seed=key_of(seed, "order"))
+    start = start_seed(recipe, seed) if arm.heeds("search.seed") else seed
+    return Trainer(model, training, recipe.training, seed=key_of(start, "order"))
 
 
 def _result(
@@ -184,13 +189,19 @@ def _result(
         "programming_energy_J": programming_energy_of(chip),
         "physics": _physics(recipe, model),
         "notes": notes,
+        "anatomy": {name: anatomy_of(w) for name, w in weights.items() if not _keeps_all(w)},
         "maps": None,
+        "masks": None,
         "arrays": None,
     }  # fmt: skip
 
 
 def _kept(weight: PrunedWeight) -> float:
     return int(weight.mask.sum()) / weight.edges
+
+
+def _keeps_all(weight: PrunedWeight) -> bool:
+    return int(weight.mask.sum()) == weight.edges
 
 
 def _physics(recipe: Recipe, model: nn.Module) -> dict[str, Any]:

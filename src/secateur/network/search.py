@@ -101,7 +101,8 @@ class Search:
     def _select(self) -> None:
         scores = [weight.scores for weight in self.weights]
         masks = [weight.mask for weight in self.weights]
-        self.deploy(self.rule.next(scores, masks, self.counts()))
+        rule = self.rule.at(self.changes // self.interval)
+        self.deploy(rule.next(scores, masks, self.counts()))
 
     @torch.no_grad()
     def deploy(self, masks: Sequence[Tensor]) -> None:

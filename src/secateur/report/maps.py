@@ -67,18 +67,29 @@ def chip_maps(run: Run, result: Result) -> ChipMaps | None:
             of the run directory.
     """
     for trial in result.trials:
-        if trial.maps:
-            path = run.directory / trial.maps
-            if not path.resolve().is_relative_to(run.directory.resolve()):
-                raise FileError(
-                    f"The record names maps outside of its run directory: {trial.maps}",
-                    where=str(run.directory / "record.json"),
-                    cause="the record was edited or moved",
-                    remedy="Run again, or restore the record",
-                )
-            if path.is_file():
-                return read_maps(path, chip=trial.chip)
+        path = stored(run, trial.maps)
+        if path is not None:
+            return read_maps(path, chip=trial.chip)
     return None
+
+
+def stored(run: Run, name: str | None) -> Path | None:
+    """Where a file lies that the record names; None where it names none or the file is gone.
+
+    Raises:
+        FileError: where the record names a file outside of its run directory.
+    """
+    if not name:
+        return None
+    path = run.directory / name
+    if not path.resolve().is_relative_to(run.directory.resolve()):
+        raise FileError(
+            f"The record names a file outside of its run directory: {name}",
+            where=str(run.directory / "record.json"),
+            cause="the record was edited or moved",
+            remedy="Run again, or restore the record",
+        )
+    return path if path.is_file() else None
 
 
 def read_maps(path: Path, *, chip: int = 0) -> ChipMaps:
@@ -87,9 +98,18 @@ def read_maps(path: Path, *, chip: int = 0) -> ChipMaps:
     Raises:
         FileError: where it cannot be read, or an array has the wrong number of dimensions.
     """
+    return _sorted_into_rooms(read_arrays(path), path, chip)
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """All arrays of an npz by their names.
+
+    Raises:
+        FileError: where it cannot be read.
+    """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        with np.load(path, allow_pickle=False) as held:
+            return {name: held[name] for name in held.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise FileError(
             f"The maps cannot be read: {error}",
@@ -97,7 +117,6 @@ def read_maps(path: Path, *, chip: int = 0) -> ChipMaps:
             cause="the file is truncated or foreign",
             remedy="Run again, or delete the file to have a page without maps",
         ) from None
-    return _sorted_into_rooms(arrays, path, chip)
 
 
 def _sorted_into_rooms(arrays: dict[str, Array], path: Path, chip: int) -> ChipMaps:
@@ -108,11 +127,11 @@ def _sorted_into_rooms(arrays: dict[str, Array], path: Path, chip: int) -> ChipM
         room, _, rest = name.partition("/")
         owner, _, kind = rest.rpartition("/")
         if room == "macro" and kind in ("as_formed", "final", "pulses"):
-            macros.setdefault(owner, {})[kind] = _of_dimensions(2, array, name, path)
+            macros.setdefault(owner, {})[kind] = of_dimensions(2, array, name, path)
         elif room == "weight" and kind in ("mask", "scores"):
-            layers.setdefault(owner, {})[kind] = _of_dimensions(2, array, name, path)
+            layers.setdefault(owner, {})[kind] = of_dimensions(2, array, name, path)
         elif room == "cells":
-            cells[rest] = _of_dimensions(1, array, name, path)
+            cells[rest] = of_dimensions(1, array, name, path)
     return ChipMaps(
         chip=chip,
         macros={name: MacroMaps(**macros[name]) for name in sorted(macros, key=_in_counting_order)},
@@ -125,7 +144,12 @@ def _in_counting_order(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdecimal() else (1 << 62, name)
 
 
-def _of_dimensions(dimensions: int, array: Array, name: str, path: Path) -> Array:
+def of_dimensions(dimensions: int, array: Array, name: str, path: Path) -> Array:
+    """The array, if it holds numbers in so many dimensions.
+
+    Raises:
+        FileError: where it does not.
+    """
     if array.ndim != dimensions or array.dtype.kind not in "biuf":
         raise FileError(
             f"The map {name} is {array.dtype} of shape {array.shape},"

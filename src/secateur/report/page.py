@@ -12,8 +12,11 @@ from markupsafe import Markup
 
 from secateur.errors import FileError, SettingError
 from secateur.report import (
+    anatomy,
     comparison,
     confusion,
+    exhibits,
+    gains,
     headline,
     numbers,
     palette,
@@ -113,6 +116,13 @@ def _run_page(place: int, run: Run, shown_chips: int, runs: int) -> dict[str, An
         "kept": search_figures.kept_plate(f"{key}-kept", _one_for_each_arm(results)),
         "pulses": search_figures.pulse_plates(f"{key}-pulses", _one_for_each_arm(search)),
         "confusion": confusion.plates(f"{key}-confusion", run),
+        "examples": exhibits.examples(run),
+        "curves": exhibits.curve_plates(f"{key}-curve", run),
+        "galleries": exhibits.galleries(run),
+        "gains": gains.table(run),
+        "anatomy": anatomy.table(run),
+        "fields": anatomy.fields(run),
+        "figures": gains.figures(run),
         "recipe": provenance.recipe(run),
         "physics_arms": arms,
         "physics": facts,

@@ -70,6 +70,8 @@ class Trial(_Part):
     notes: list[str] = []
     wall_time_s: float | None = None
     maps: str | None = None
+    arrays: str | None = None
+    anatomy: Annotated[dict[str, Facts], BeforeValidator(_absent_as_empty)] = {}
 
     @property
     def has_chip(self) -> bool:
@@ -126,11 +128,17 @@ class Record(_Part):
     chips: int | None = None
     recipe: Facts = {}
     results: list[Result]
+    agreements: list[dict[str, Any]] = []
 
     @property
     def metric_title(self) -> str:
         """The headline metric's name for people."""
         return self.metrics.get(self.metric, self.metric)
+
+    @property
+    def headline_metrics(self) -> dict[str, str]:
+        """Names and titles of the first two metrics: what claims are made in."""
+        return dict(list((self.metrics or {self.metric: self.metric}).items())[:2])
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@
 Tensors only: this room knows nothing of chips or devices.
 """
 
+from secateur.topology.anatomy import agreement, degrees, dispersion, kept_by_position
 from secateur.topology.rule import Rule, Scope, TopK, swap_across_band
 from secateur.topology.schedule import Annealed
 from secateur.topology.scores import ScoreStart, initial_scores
@@ -19,9 +20,13 @@ __all__ = [
     "Scope",
     "ScoreStart",
     "TopK",
+    "agreement",
+    "degrees",
+    "dispersion",
     "flipped_edges",
     "initial_scores",
     "keep_count",
+    "kept_by_position",
     "kth_largest",
     "straight_through",
     "swap_across_band",

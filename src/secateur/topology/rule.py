@@ -4,9 +4,10 @@ A rule sees the scores and masks of all weights in one call, so that it can comp
 layer or across the whole network. Every rule keeps an exact number of edges.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -31,6 +32,10 @@ Scope = Literal["layer", "global"]
 class Rule(ABC):
     """Decides which edges are kept. `testing.RuleContract` holds what every rule must obey."""
 
+    def at(self, update: int) -> "Rule":
+        """The rule as it stands at a mask update (0 is the first): itself, unless it changes."""
+        return self
+
     @abstractmethod
     def first(self, scores: Sequence[Tensor], counts: Sequence[int]) -> list[Tensor]:
         """The first masks: boolean, shaped as the scores, `sum(counts)` kept in all."""
@@ -53,19 +58,33 @@ class TopK(Rule):
     Args:
         scope: "layer" keeps each weight's own count, "global" compares all scores of the network.
         dead_band: relative half width of the band around the threshold, 0 or more.
+        narrowing: mask updates over which the band falls to nothing along half a cosine, as a
+            learning rate does: what still moves at the end is meant. 0: it stays as it is.
 
     Raises:
-        SettingError: for a negative dead band or an unknown scope.
+        SettingError: for a negative dead band or narrowing, or an unknown scope.
     """
 
     scope: Scope = "layer"
     dead_band: float = 0.0
+    narrowing: int = 0
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.dead_band < 1.0:
             raise SettingError(f"dead_band is {self.dead_band}", remedy="Give 0 or more, below 1")
+        if self.narrowing < 0:
+            raise SettingError(
+                f"narrowing is {self.narrowing}", remedy="Give 0 or more mask updates"
+            )
         if self.scope not in ("layer", "global"):
             raise SettingError(f"scope is {self.scope!r}", remedy='Give "layer" or "global"')
+
+    def at(self, update: int) -> "TopK":
+        """See `Rule.at`: with the dead band that is left."""
+        if not self.narrowing:
+            return self
+        left = 0.5 * (1.0 + math.cos(math.pi * min(update / self.narrowing, 1.0)))
+        return replace(self, dead_band=self.dead_band * left, narrowing=0)
 
     def first(self, scores: Sequence[Tensor], counts: Sequence[int]) -> list[Tensor]:
         """The plain top-k."""
