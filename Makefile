@@ -15,6 +15,7 @@ slow: .venv/.developed
 
 bench: .venv/.developed
 	$(BIN)/python -m benchmarks.step
+	$(BIN)/python -m benchmarks.unet
 	$(BIN)/python -m benchmarks.selection
 	$(BIN)/python -m benchmarks.wires
 
