@@ -53,12 +53,11 @@ class Run(_Section):
 
 
 class Training(_Section):
-    """The training loop: gradient descent, cosine schedule."""
+    """The training loop: stochastic gradient descent with momentum, cosine schedule."""
 
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(60, ge=1)
     learning_rate: float = Field(0.1, gt=0)
-    optimizer: Literal["sgd", "adam"] = "sgd"
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
     warm_up: float = Field(0.0, ge=0, description="epochs of linear warm-up")

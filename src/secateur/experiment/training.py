@@ -16,7 +16,6 @@ from secateur.keyed import generator, key_of
 from secateur.network import pruned_weights, settle_
 from secateur.tasks import Samples
 
-_SECOND_MOMENT = 0.999
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
@@ -154,9 +153,6 @@ def _optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer | 
     groups = [group for group in groups if group["params"]]
     if not groups:
         return None
-    if settings.optimizer == "adam":
-        betas = settings.momentum, _SECOND_MOMENT
-        return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas)
     return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
 
 
