@@ -1,0 +1,16 @@
+"""What the documentation and the shipped file say about laws."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PRESET = (ROOT / "src/secateur/device/presets/taox-40nm.toml").read_text(encoding="utf-8")
+
+
+def laws() -> dict[str, list[str]]:
+    """Law words by table, in the page's order."""
+    page = (ROOT / "docs/ageing.md").read_text(encoding="utf-8")
+    found: dict[str, list[str]] = {}
+    for table, word in re.findall(r"^\| `(\w+_law)` \| `([\w-]+)` \|", page, re.M):
+        found.setdefault(table, []).append(word)
+    return found
