@@ -50,7 +50,9 @@ def write_and_verify(
             aim[places], low=law.low_conductance, high=law.high_conductance,
             levels=int(law.levels),
         )  # fmt: skip
-        set_to(cells[places], asked)
+        # Where there are levels, the lowest one is the low state itself: no SET leads to it.
+        up = asked > law.low_conductance if law.levels else torch.ones_like(places).bool()
+        set_to(cells[places[up]], asked[up])
         read = chip.read_back(cells[places])
         aim[places] = device.next_aim(aim[places], read=read, target=targets[places])
         places = off_target(read)

@@ -11,8 +11,8 @@ def polynomial_deviation(
 ) -> Tensor:
     """Sum of c_n x^n with x = G / full_scale, as NeuRRAM's and PCM's written cells were fitted.
 
-    Sources: Wan et al., Nature 608, 2022; Nandakumar et al., Front. Neurosci. 14, 2020; Milo et
-    al., IRPS 2021. A polynomial says nothing outside the range it was fitted in: x is held within
+    Sources: Wan et al., Nature 608, 2022; Nandakumar et al., ICECS 2019; Milo et al.,
+    IRPS 2021. A polynomial says nothing outside the range it was fitted in: x is held within
     lowest to 1, and the deviation above zero.
 
     Args:
