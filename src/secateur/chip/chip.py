@@ -169,7 +169,7 @@ class Chip(ABC):
 
     def identity(self) -> dict[str, Any]:
         """What tells this chip from others, in plain JSON: technology, geometry, placement."""
-        technology = self.technology.model_dump(mode="json")
+        technology = self.technology.identity()
         return {"kind": type(self).__name__, "technology": technology} | identity_of(self.placement)
 
     def state(self) -> ChipState | None:

@@ -42,6 +42,20 @@ class Geometry:
         """Pairs in adjacent columns along one row."""
         return self.columns // 2
 
+    def lines(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """Numbers on the chip of the input and the output line of each pair's two cells.
+
+        Args:
+            pairs: int64 (n,), physical pair addresses.
+
+        Returns:
+            Two int64 tensors (2n,), + and - cells in turn.
+        """
+        row, place = pairs // self.pairs_per_row, pairs % self.pairs_per_row
+        first = row // self.rows * self.columns + 2 * place
+        columns = torch.stack([first, first + 1], dim=1).view(-1)
+        return row.repeat_interleave(2), columns
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -236,3 +250,22 @@ class Placement:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+
+def as_macro(
+    values: Tensor, pairs: Tensor, *, macro: int, geometry: Geometry, elsewhere: float
+) -> Tensor:
+    """Values of cells as they lie on a macro, (rows, columns), on the CPU.
+
+    Args:
+        values: one per cell, + and - cells of each pair in turn.
+        pairs: int64, physical pair addresses.
+        macro: its number.
+        geometry: of the macros.
+        elsewhere: value of cells without a weight.
+    """
+    grid = torch.full((geometry.cells,), elsewhere, dtype=values.dtype)
+    addresses = torch.stack([2 * pairs, 2 * pairs + 1], dim=1).view(-1).cpu()
+    here = addresses // geometry.cells == macro
+    grid[addresses[here] % geometry.cells] = values.cpu()[here]
+    return grid.view(geometry.rows, geometry.columns)
