@@ -198,6 +198,15 @@ class BoundConverters(nn.Module, Circuit):
         """These converters for some of the outputs."""
         return _PartOf(self, slice(start, stop))
 
+    def forget(self) -> None:
+        """Ranges are found anew, from the next product in training on."""
+        self.products, self.ranges = 0, [0.0] * len(self.ranges)
+
+    def reset_counts(self) -> None:
+        """Counts from 0."""
+        self.conversions = 0
+        self.saturated.zero_()
+
     def get_extra_state(self) -> Tensor:
         """Products seen in training, and the ranges."""
         return torch.tensor([self.products, *self.ranges], dtype=torch.float64)

@@ -16,7 +16,9 @@ class _Array:
     tile: Tile
     cells: Tensor
     conductance: Tensor | None = None
+    # By whether it is exact; and the currents (1, 2 pair_columns) for equal voltages likewise.
     found: dict[bool, PairStatistics] = field(default_factory=dict)
+    lines: dict[bool, Tensor] = field(default_factory=dict)
 
 
 class SeenPairs(nn.Module):
@@ -90,15 +92,9 @@ class SeenPairs(nn.Module):
 
         With equal voltages on the rows of each tile; None where the chip does not know its cells.
         """
-        errors = []
-        for tile in self.region.tiles:
-            known = chip.cell_statistics(self._cells(chip, tile))
-            if known is None:
-                return None
-            first, exact = (self._seen(chip, tile, known.conductance, e) for e in (False, True))
-            own = slice(2 * tile.pair_column, 2 * (tile.pair_column + tile.pair_columns))
-            errors.append(relative_error(first[:, own], exact[:, own]))
-        return max(errors)
+        if any(self.statistics(chip, exact=exact) is None for exact in (False, True)):
+            return None
+        return max(relative_error(a.lines[False], a.lines[True]) for a in self._arrays)
 
     # --- Inside -----------------------------------------------------------------------------
 
@@ -123,6 +119,7 @@ class SeenPairs(nn.Module):
         assert conductance is not None
         own = slice(2 * tile.pair_column, 2 * (tile.pair_column + tile.pair_columns))
         seen = self._seen(chip, tile, conductance, exact)[:, own]
+        array.lines[exact] = seen.sum(dim=0, keepdim=True)
         noise = effective_deviation(
             deviation[:, own], conductance=conductance[:, own], effective=seen
         )
