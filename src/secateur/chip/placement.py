@@ -183,6 +183,29 @@ class Placement:
         self.regions.append(region)
         return region
 
+    def cells_along(self, tile: Tile) -> Tensor:
+        """What is on a tile's rows, from end to end of its macro: the array it is read in.
+
+        Returns:
+            Cell numbers, int64 (tile.rows, columns); -1 where no weight was placed.
+        """
+        numbers = torch.full((tile.rows, self.geometry.columns), -1, dtype=torch.int64)
+        for region in self.regions:
+            inputs, outputs = region.matrix
+            for other in region.tiles:
+                top = max(tile.row, other.row)
+                bottom = min(tile.row + tile.rows, other.row + other.rows)
+                if other.macro != tile.macro or top >= bottom:
+                    continue
+                i = torch.arange(top, bottom).unsqueeze(1) - other.row + other.first_input
+                o = torch.arange(other.pair_columns) + other.first_output
+                weights = i * outputs + o if region.inputs_first else o * inputs + i
+                first = 2 * weights + region.first_cell
+                place = slice(2 * other.pair_column, 2 * (other.pair_column + other.pair_columns))
+                pairs = torch.stack([first, first + 1], dim=-1).flatten(1)
+                numbers[top - tile.row : bottom - tile.row, place] = pairs
+        return numbers
+
     def check(self, region: Region) -> None:
         """Refuses a region that was placed elsewhere.
 

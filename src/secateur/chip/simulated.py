@@ -11,7 +11,7 @@ from secateur import device
 from secateur.chip.ageing import Ages
 from secateur.chip.cell_laws import breakdown, high_state, low_state, on_open_lines
 from secateur.chip.cells import refuse_foreign, refuse_repeated
-from secateur.chip.chip import Chip, PairStatistics, WriteReport
+from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
 from secateur.chip.forming import FixedVoltage, Forming
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Geometry, Placement, Region, as_macro
@@ -126,6 +126,13 @@ class SimulatedChip(Chip):
             self._difference[region.pairs].view(region.shape),
             self._deviation[region.pairs].view(region.shape),
         )
+
+    def cell_statistics(self, cells: Tensor) -> CellStatistics:
+        """See `Chip.cell_statistics`."""
+        pristine = self._conductance.new_full((1,), self.technology.pristine_conductance)
+        conductance = torch.cat([self._conductance, pristine]).take(cells)
+        noise = self.technology.read_noise
+        return CellStatistics(conductance, device.read_deviation(conductance, read_noise=noise))
 
     def conductance(self, region: Region) -> Tensor:
         """The true conductances in siemens (*region.shape, 2), a copy; no real chip can tell."""
