@@ -3,7 +3,8 @@
     python -m benchmarks.results keep RUN_DIRECTORY NAME    a run's figures into results/NAME.json
     python -m benchmarks.results write                      every page's tables anew
 
-A page says where a table belongs: <!-- results:NAME --> ... <!-- /results -->.
+A page says where a table belongs: <!-- results:NAME --> ... <!-- /results -->, or
+<!-- results:NAME:gains --> for what pruning gains over every baseline of that run.
 """
 
 import argparse
@@ -13,10 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from secateur.experiment.record import summarise
+
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-_SLOT = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results -->)", re.S)
-_KEPT = ("command", "created", "machine", "versions", "seed", "chips", "title")
+_SLOT = re.compile(r"(<!-- results:([\w-]+)(?::(\w+))? -->\n).*?(<!-- /results -->)", re.S)
+_KEPT = ("command", "created", "machine", "versions", "seed", "chips", "title", "metrics")
+_OURS = ("pruned", "pruned-cells")
 
 Record = Mapping[str, Any]
 
@@ -29,7 +33,7 @@ def thinned(record: Record) -> dict[str, Any]:
             "variant": result["variant"],
             "part": "test" if result["trials"][0]["test"] else "validation",
             "summary": result["summary"],
-            "per_chip": [(t["test"] or t["validation"])["accuracy"] for t in result["trials"]],
+            "per_chip": _per_chip(result["trials"], list(record["metrics"])[:2]),
             "pulses": _mean_pulses(result["trials"]),
         }
         for result in record["results"]
@@ -41,23 +45,30 @@ def thinned(record: Record) -> dict[str, Any]:
     return {"kind": kind, **about, "rows": rows}
 
 
+def _per_chip(trials: Sequence[Record], metrics: Sequence[str]) -> dict[str, list[float]]:
+    """The figures of every chip in the metrics that claims are made in."""
+    return {m: [(trial["test"] or trial["validation"])[m] for trial in trials] for m in metrics}
+
+
 def _mean_pulses(trials: Sequence[Record]) -> dict[str, float]:
     kinds = trials[0]["pulses"]
     return {kind: sum(trial["pulses"][kind] for trial in trials) / len(trials) for kind in kinds}
 
 
 def arms_table(record: Record) -> list[str]:
-    """One row an arm: accuracy with its interval, effort."""
+    """One row an arm: the headline metrics with their intervals, effort."""
+    metrics = dict(list(record["metrics"].items())[:2])
+    part = record["rows"][0]["part"]
     heading = (
-        "arm", f"{record['rows'][0]['part']} accuracy, %", "flips per edge", "most worn cell",
-        "SET / RESET pulses", "programming",
+        "arm", *(f"{part} {title}, %" for title in metrics.values()), "flips per edge",
+        "most worn cell", "SET / RESET pulses", "programming",
     )  # fmt: skip
     lines = _begin(heading)
     for row in record["rows"]:
         summary, pulses = row["summary"], row["pulses"]
         switched = f"{_grouped(pulses['set'])} / {_grouped(pulses['reset'])}" if pulses else "–"
         cells = [
-            f"`{row['arm']}`", _percent(summary["accuracy"]), _flips(summary),
+            f"`{row['arm']}`", *(_percent(summary[m]) for m in metrics), _flips(summary),
             _mean(summary, "most_worn_cell", _grouped), switched,
             _mean(summary, "programming_energy_J", lambda joules: f"{1e6 * joules:.1f} µJ"),
         ]  # fmt: skip
@@ -65,13 +76,33 @@ def arms_table(record: Record) -> list[str]:
     return lines
 
 
+def gains_table(record: Record) -> list[str]:
+    """One row a baseline, one column a pruned arm and metric: points, paired by chip."""
+    rows = {row["arm"]: row["per_chip"] for row in record["rows"]}
+    metrics = dict(list(record["metrics"].items())[:2])
+    columns = [(arm, metric) for arm in _OURS if arm in rows for metric in metrics]
+    lines = _begin(("over", *(f"`{arm}`, {metrics[metric]}" for arm, metric in columns)))
+    for other, theirs in rows.items():
+        if other not in _OURS:
+            cells = [_gain(rows[arm][metric], theirs[metric]) for arm, metric in columns]
+            lines.append(f"| `{other}` | {' | '.join(cells)} |")
+    return lines
+
+
+def _gain(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    found = summarise([a - b for a, b in zip(ours, theirs, strict=True)])
+    interval = found["interval95"]
+    spread = "" if interval is None else f" ± {50 * (interval[1] - interval[0]):.2f}"
+    return f"{100 * found['mean']:+.2f}{spread}".replace("-", "−")
+
+
 def variants_table(record: Record) -> list[str]:
-    """One row a varied setting, one column an arm: accuracy and flips per edge."""
+    """One row a varied setting, one column an arm: the headline metric and flips per edge."""
     arms = list(dict.fromkeys(row["arm"] for row in record["rows"]))
     cells = {(row["variant"], row["arm"]): row for row in record["rows"]}
     lines = _begin(("setting", *(f"`{arm}`" for arm in arms)))
     for variant in dict.fromkeys(row["variant"] for row in record["rows"]):
-        texts = [_variant(cells.get((variant, arm))) for arm in arms]
+        texts = [_variant(cells.get((variant, arm)), next(iter(record["metrics"]))) for arm in arms]
         lines.append(f"| `{variant}` | {' | '.join(texts)} |")
     return lines
 
@@ -98,13 +129,13 @@ def wires_table(record: Record) -> list[str]:
 
 TABLES: dict[str, Callable[[Record], list[str]]] = {
     "arms": arms_table, "variants": variants_table, "speed": speed_table,
-    "wires": wires_table,
+    "wires": wires_table, "gains": gains_table,
 }  # fmt: skip
 
 
-def made(record: Record) -> str:
-    """The table of a record, with where and how it was measured."""
-    return "\n".join([*TABLES[record["kind"]](record), "", provenance(record), ""])
+def made(record: Record, kind: str | None = None) -> str:
+    """The table of a record, its own or of another kind, with where and how it was measured."""
+    return "\n".join([*TABLES[kind or record["kind"]](record), "", provenance(record), ""])
 
 
 def provenance(record: Record) -> str:
@@ -123,7 +154,7 @@ def filled(page: str) -> str:
 
     def table(slot: "re.Match[str]") -> str:
         record = json.loads((ROOT / "results" / f"{slot[2]}.json").read_text(encoding="utf-8"))
-        return slot[1] + made(record) + slot[3]
+        return slot[1] + made(record, slot[3]) + slot[4]
 
     return _SLOT.sub(table, page)
 
@@ -138,12 +169,12 @@ def _percent(statistic: Record, digits: int = 2) -> str:
     return mean if interval is None else f"{mean} ± {50 * (interval[1] - interval[0]):.{digits}f}"
 
 
-def _variant(row: Record | None) -> str:
+def _variant(row: Record | None, metric: str) -> str:
     if row is None:
         return "–"
     flips = row["summary"].get("flips_per_edge")
     effort = f", {flips['mean']:.1f} flips" if flips else ""
-    return f"{100 * row['summary']['accuracy']['mean']:.2f} %{effort}"
+    return f"{_percent(row['summary'][metric])} %{effort}"
 
 
 def _flips(summary: Record) -> str:

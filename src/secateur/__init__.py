@@ -16,11 +16,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from secateur.chip import Chip, FixedVoltage, Forming, SimulatedChip, VoltageRamp
-    from secateur.circuit import Circuit, ReadPerProduct, ReadPerStep
+    from secateur.circuit import Circuit, Converters, Ideal, ReadPerProduct, ReadPerStep, Wired
     from secateur.device import Technology
     from secateur.errors import SecateurError
     from secateur.experiment.evaluate import Evaluation, evaluate
     from secateur.network import (
+        calibrate_,
         detach_,
         load_,
         program_,
@@ -37,9 +38,11 @@ _HOME = {
     "Annealed": "topology",
     "Chip": "chip",
     "Circuit": "circuit",
+    "Converters": "circuit",
     "Evaluation": "experiment.evaluate",
     "FixedVoltage": "chip",
     "Forming": "chip",
+    "Ideal": "circuit",
     "ReadPerProduct": "circuit",
     "ReadPerStep": "circuit",
     "Rule": "topology",
@@ -48,6 +51,8 @@ _HOME = {
     "Technology": "device",
     "TopK": "topology",
     "VoltageRamp": "chip",
+    "Wired": "circuit",
+    "calibrate_": "network",
     "detach_": "network",
     "evaluate": "experiment.evaluate",
     "load_": "network",
@@ -62,9 +67,11 @@ __all__ = [
     "Annealed",
     "Chip",
     "Circuit",
+    "Converters",
     "Evaluation",
     "FixedVoltage",
     "Forming",
+    "Ideal",
     "ReadPerProduct",
     "ReadPerStep",
     "Rule",
@@ -73,6 +80,8 @@ __all__ = [
     "Technology",
     "TopK",
     "VoltageRamp",
+    "Wired",
+    "calibrate_",
     "detach_",
     "evaluate",
     "load_",

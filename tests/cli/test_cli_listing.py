@@ -41,6 +41,19 @@ def test_a_technology_shows_every_parameter_with_unit_and_origin(secateur, name)
             assert line.removeprefix(parameter).split()[1].endswith(unit)
 
 
+@pytest.mark.parametrize("name", presets())
+def test_a_technology_shows_its_laws_and_their_numbers(secateur, name):
+    technology = Technology.load(name)
+    shown = secateur("technologies", name).stdout
+    lines = {line.split()[0]: line for line in shown.splitlines() if line.strip()}
+    for place, value, _, meaning, provenance in technology.laws():
+        assert meaning in lines[place]
+        assert provenance.removeprefix("source: ") in lines[place]
+        assert not isinstance(value, str) or value in lines[place]
+    listed = json.loads(secateur("technologies", name, "--json").stdout)["laws"]
+    assert [row["name"] for row in listed] == [row[0] for row in technology.laws()]
+
+
 def test_a_technology_as_json_is_in_si_units(secateur):
     shown = json.loads(secateur("technologies", "taox-40nm", "--json").stdout)
     technology = Technology.load("taox-40nm")

@@ -27,7 +27,7 @@ def test_every_number_of_a_preset_has_a_unit_and_an_origin(name: str) -> None:
     assert len(rows) >= 20
     for parameter, value, unit, meaning, provenance in rows:
         assert isinstance(value, float), parameter
-        assert unit in ("S", "V", "A", "s", "1"), parameter
+        assert unit in ("S", "V", "A", "s", "K", "eV", "1"), parameter
         assert meaning, parameter
         origin, _, words = provenance.partition(": ")
         assert origin in ("source", "assumption"), parameter

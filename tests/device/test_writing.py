@@ -33,13 +33,13 @@ def test_corrections_are_bounded_also_for_a_cell_that_reads_nothing() -> None:
 def test_written_cells_settle_by_a_normal_error_of_the_full_scale() -> None:
     written = torch.full((20_000,), 8e-6, dtype=torch.float64)
     draw = torch.randn(20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    settled = relaxed(written, draw, programming_error=0.05, full_scale=12e-6)
+    settled = relaxed(written, draw, deviation=torch.full_like(written, 0.05 * 12e-6))
     standardised = (settled - written) / (0.05 * 12e-6)
     assert stats.kstest(standardised.numpy(), "norm").pvalue > 1e-3
 
 
 def test_conductances_never_settle_below_zero_and_stay_without_error() -> None:
     written, draw = torch.full((1000,), 1e-7), torch.randn(1000)
-    settled = relaxed(written, draw, programming_error=0.2, full_scale=1e-5)
+    settled = relaxed(written, draw, deviation=torch.tensor(2e-6))
     assert float(settled.min()) == 0.0
-    assert torch.equal(relaxed(written, draw, programming_error=0.0, full_scale=1e-5), written)
+    assert torch.equal(relaxed(written, draw, deviation=torch.tensor(0.0)), written)

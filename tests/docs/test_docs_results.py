@@ -22,7 +22,8 @@ def test_every_record_is_shown_and_says_how_it_was_made(path):
     assert record["command"]
     assert record["machine"]["processor"]
     assert {"torch", "python", "secateur"} <= set(record["versions"])
-    shown = [p.name for p in PAGES if f"<!-- results:{path.stem} -->" in p.read_text("utf-8")]
+    slot = re.compile(rf"<!-- results:{path.stem}(:\w+)? -->")
+    shown = [p.name for p in PAGES if slot.search(p.read_text("utf-8"))]
     assert shown, f"no page shows {path.name}"
 
 
@@ -33,8 +34,21 @@ def test_a_changed_figure_changes_its_table():
     assert made(record) != before
 
 
+def test_a_gain_is_over_each_baseline_and_paired_by_chip():
+    record = json.loads((ROOT / "results/fashion-mnist.json").read_text(encoding="utf-8"))
+    figures = {row["arm"]: row["per_chip"]["accuracy"] for row in record["rows"]}
+    pairs = zip(figures["pruned"], figures["programmed"], strict=True)
+    gain = 100 * sum(ours - theirs for ours, theirs in pairs) / len(figures["pruned"])
+    lines = made(record, "gains").splitlines()
+    row = next(line for line in lines if line.startswith("| `programmed` |"))
+    assert f"| {gain:+.2f} ±" in row
+    assert not any(line.startswith("| `pruned` |") for line in lines)
+
+
 def test_pages_name_no_record_that_is_not_there():
-    named = set(re.findall(r"<!-- results:([\w-]+) -->", "".join(map(pages.named, _names()))))
+    named = set(
+        re.findall(r"<!-- results:([\w-]+)(?::\w+)? -->", "".join(map(pages.named, _names())))
+    )
     assert named == {path.stem for path in RECORDS}
 
 
@@ -51,7 +65,7 @@ def test_a_thinned_record_keeps_every_chip():
     about = dict.fromkeys(
         ("command", "created", "machine", "versions", "seed", "chips", "title"), "x"
     )
-    kept = thinned({**about, "results": [result]})
+    kept = thinned({**about, "metrics": {"accuracy": "accuracy"}, "results": [result]})
     assert kept["kind"] == "arms"
-    assert kept["rows"][0]["per_chip"] == [0.5, 0.7]
+    assert kept["rows"][0]["per_chip"] == {"accuracy": [0.5, 0.7]}
     assert kept["rows"][0]["pulses"] == {"set": 2.0, "reset": 0.0}

@@ -115,7 +115,8 @@ def test_a_setting_that_an_arm_does_not_heed_changes_nothing(tmp_path, arm):
     """Where `heeds` says no, another value gives the same figures to the bit."""
     other = {
         "chip.forming": "half", "search.keep_fraction": 0.3, "converters.input_bits": 3,
-        "chip.values.programming_error": 0.3,
+        "chip.values.programming_error": 0.3, "converters.output_bits": 5,
+        "wires.output_line_resistance": 5.0,
     }  # fmt: skip
     ignored = {path: value for path, value in other.items() if not ARMS[arm].heeds(path)}
     plain = small(**{"run.arms": [arm], "training.epochs": 1})

@@ -1,6 +1,7 @@
 """A CHIP: macros with state, the commands of the hardware, and the ledger of pulses."""
 
-from secateur.chip.chip import Chip, PairStatistics, WriteReport
+from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
+from secateur.chip.compensation import column_scale, global_scale
 from secateur.chip.forming import FixedVoltage, Forming, VoltageRamp
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Geometry, Placement, Region, Tile
@@ -8,6 +9,7 @@ from secateur.chip.simulated import SimulatedChip
 from secateur.chip.state import ChipState, first_difference, in_words
 
 __all__ = [
+    "CellStatistics",
     "Chip",
     "ChipState",
     "FixedVoltage",
@@ -21,6 +23,8 @@ __all__ = [
     "Tile",
     "VoltageRamp",
     "WriteReport",
+    "column_scale",
     "first_difference",
+    "global_scale",
     "in_words",
 ]

@@ -27,6 +27,14 @@ class PairStatistics:
 
 
 @dataclass(frozen=True)
+class CellStatistics:
+    """What a simulator knows of cells: mean and noise of a read, in siemens, any shape."""
+
+    conductance: Tensor
+    deviation: Tensor
+
+
+@dataclass(frozen=True)
 class WriteReport:
     """What `write_verify` did: pulses per cell, and the cells it could not bring to target."""
 
@@ -46,6 +54,8 @@ class Chip(ABC):
     technology: Technology
     placement: Placement
     ledger: Ledger
+    # Of all that is frozen at a chip's birth.
+    seed: int = 0
 
     PRISTINE: ClassVar[int] = 0
     LOW: ClassVar[int] = 1
@@ -161,6 +171,14 @@ class Chip(ABC):
         """Mean and noise of a region's pairs where the chip knows them, None where it does not."""
         return None
 
+    def cell_statistics(self, cells: Tensor) -> CellStatistics | None:
+        """Mean and noise of cells where the chip knows them, None where it does not.
+
+        Args:
+            cells: their numbers, int64, any shape; -1 is any cell that no weight was placed on.
+        """
+        return None
+
     @abstractmethod
     def to(self, device: torch.device) -> None:
         """Moves a simulated chip's tensors to a device; a real chip stays where it is."""
@@ -169,7 +187,7 @@ class Chip(ABC):
 
     def identity(self) -> dict[str, Any]:
         """What tells this chip from others, in plain JSON: technology, geometry, placement."""
-        technology = self.technology.model_dump(mode="json")
+        technology = self.technology.identity()
         return {"kind": type(self).__name__, "technology": technology} | identity_of(self.placement)
 
     def state(self) -> ChipState | None:

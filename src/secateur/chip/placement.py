@@ -42,6 +42,20 @@ class Geometry:
         """Pairs in adjacent columns along one row."""
         return self.columns // 2
 
+    def lines(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """Numbers on the chip of the input and the output line of each pair's two cells.
+
+        Args:
+            pairs: int64 (n,), physical pair addresses.
+
+        Returns:
+            Two int64 tensors (2n,), + and - cells in turn.
+        """
+        row, place = pairs // self.pairs_per_row, pairs % self.pairs_per_row
+        first = row // self.rows * self.columns + 2 * place
+        columns = torch.stack([first, first + 1], dim=1).view(-1)
+        return row.repeat_interleave(2), columns
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -169,6 +183,29 @@ class Placement:
         self.regions.append(region)
         return region
 
+    def cells_along(self, tile: Tile) -> Tensor:
+        """What is on a tile's rows, from end to end of its macro: the array it is read in.
+
+        Returns:
+            Cell numbers, int64 (tile.rows, columns); -1 where no weight was placed.
+        """
+        numbers = torch.full((tile.rows, self.geometry.columns), -1, dtype=torch.int64)
+        for region in self.regions:
+            inputs, outputs = region.matrix
+            for other in region.tiles:
+                top = max(tile.row, other.row)
+                bottom = min(tile.row + tile.rows, other.row + other.rows)
+                if other.macro != tile.macro or top >= bottom:
+                    continue
+                i = torch.arange(top, bottom).unsqueeze(1) - other.row + other.first_input
+                o = torch.arange(other.pair_columns) + other.first_output
+                weights = i * outputs + o if region.inputs_first else o * inputs + i
+                first = 2 * weights + region.first_cell
+                place = slice(2 * other.pair_column, 2 * (other.pair_column + other.pair_columns))
+                pairs = torch.stack([first, first + 1], dim=-1).flatten(1)
+                numbers[top - tile.row : bottom - tile.row, place] = pairs
+        return numbers
+
     def check(self, region: Region) -> None:
         """Refuses a region that was placed elsewhere.
 
@@ -236,3 +273,22 @@ class Placement:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+
+def as_macro(
+    values: Tensor, pairs: Tensor, *, macro: int, geometry: Geometry, elsewhere: float
+) -> Tensor:
+    """Values of cells as they lie on a macro, (rows, columns), on the CPU.
+
+    Args:
+        values: one per cell, + and - cells of each pair in turn.
+        pairs: int64, physical pair addresses.
+        macro: its number.
+        geometry: of the macros.
+        elsewhere: value of cells without a weight.
+    """
+    grid = torch.full((geometry.cells,), elsewhere, dtype=values.dtype)
+    addresses = torch.stack([2 * pairs, 2 * pairs + 1], dim=1).view(-1).cpu()
+    here = addresses // geometry.cells == macro
+    grid[addresses[here] % geometry.cells] = values.cpu()[here]
+    return grid.view(geometry.rows, geometry.columns)

@@ -8,18 +8,21 @@ import torch
 from torch import Tensor
 
 from secateur import device
+from secateur.chip.ageing import Ages
+from secateur.chip.cell_laws import breakdown, high_state, low_state, on_open_lines
 from secateur.chip.cells import refuse_foreign, refuse_repeated
-from secateur.chip.chip import Chip, PairStatistics, WriteReport
+from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
 from secateur.chip.forming import FixedVoltage, Forming
 from secateur.chip.ledger import Ledger
-from secateur.chip.placement import Geometry, Placement, Region
+from secateur.chip.placement import Geometry, Placement, Region, as_macro
 from secateur.chip.state import ChipState, in_words
+from secateur.chip.writing import write_and_verify
 from secateur.device import Technology
 from secateur.errors import ChipError
 from secateur.keyed import cell_words, normal, normals, uniforms
 
 # What a cell's draw is for. Draw number 0 of _CELL is frozen at birth, number n is its n-th pulse.
-_CELL, _BIRTH, _VERIFY, _RELAX = range(4)
+_CELL, _BIRTH, _VERIFY, _RELAX, _AGE, _INPUT_LINE, _OUTPUT_LINE = range(7)
 # Cells that a command treats at a time: the draws of so many fit a processor's cache.
 _PART = 1 << 16
 
@@ -29,7 +32,8 @@ class SimulatedChip(Chip):
 
     Every draw is a function of (seed, cell address, pulse number), so the same commands give the
     same chip whatever was read in between. Cells no weight is placed on stay pristine and are not
-    stored. A deep copy is a snapshot: an independent chip in the same state.
+    stored. Time passes when `advance` is called. A deep copy is a snapshot: an independent chip in
+    the same state.
 
     Args:
         technology: a preset's name, a TOML file's path, or a `Technology`.
@@ -59,9 +63,13 @@ class SimulatedChip(Chip):
         self.placement = Placement(geometry or Geometry(), macros=macros)
         self.device = torch.device("cpu")
         self.ledger = Ledger.empty(self.device)
+        self._ages = Ages.empty()
+        # What each cell conducts now, and what its last pulse has left.
         self._conductance = torch.zeros(0)
+        self._programmed = torch.zeros(0)
         self._status = torch.zeros(0, dtype=torch.int8)
         self._stuck = torch.zeros(0, dtype=torch.bool)
+        self._open = torch.zeros(0, dtype=torch.bool)
         self._address = torch.zeros(0, dtype=torch.int64)
         # Derived from the conductances of each pair, and kept in step with every pulse.
         self._difference = torch.zeros(0)
@@ -79,26 +87,26 @@ class SimulatedChip(Chip):
     def read(self, region: Region, *, key: int) -> Tensor:
         """See `Chip.read`."""
         self.placement.check(region)
-        conductance = self._conductance[region.cells].view(*region.shape, 2)
+        conductance = self._conductance[region.cells]
         self.ledger.reads += 1
-        draw = normal(conductance.shape, key=key, device=self.device)
-        return device.noisy_read(conductance, draw, read_noise=self.technology.read_noise)
+        draw = normal((*region.shape, 2), key=key, device=self.device)
+        deviation = self.technology.read_deviation(conductance, self._ages.of(region.cells))
+        return (conductance + deviation * draw.view(-1)).view(*region.shape, 2)
 
     def read_back(self, cells: Tensor) -> Tensor:
         """See `Chip.read_back`."""
         refuse_foreign(cells, total=self._conductance.numel())
         self.ledger.reads += 1
         draw = normals(self._words(cells, self.ledger.counts(cells), _VERIFY))[0]
-        noise = self.technology.read_noise
-        return device.noisy_read(self._conductance[cells], draw, read_noise=noise)
+        conductance = self._conductance[cells]
+        deviation = self.technology.read_deviation(conductance, self._ages.of(cells))
+        return conductance + deviation * draw
 
     def multiply(self, region: Region, voltages: Tensor, *, key: int) -> Tensor:
         """See `Chip.multiply`; the noise of a column is drawn as one, exact in distribution."""
         inputs, _ = region.matrix
-        if voltages.shape[-1] != inputs:
-            raise ChipError(
-                f"{voltages.shape[-1]} voltages for {inputs} input lines", where=region.name
-            )
+        if (given := voltages.shape[-1]) != inputs:
+            raise ChipError(f"{given} voltages for {inputs} input lines", where=region.name)
         known = self.statistics(region)
         first = self._as_matrix(region, known.difference)
         spread = self._as_matrix(region, known.deviation)
@@ -119,10 +127,50 @@ class SimulatedChip(Chip):
             self._deviation[region.pairs].view(region.shape),
         )
 
+    def cell_statistics(self, cells: Tensor) -> CellStatistics:
+        """See `Chip.cell_statistics`."""
+        pristine = self._conductance.new_full((1,), self.technology.pristine_conductance)
+        conductance = torch.cat([self._conductance, pristine]).take(cells)
+        noise = self.technology.read_noise
+        return CellStatistics(conductance, device.read_deviation(conductance, read_noise=noise))
+
     def conductance(self, region: Region) -> Tensor:
         """The true conductances in siemens (*region.shape, 2), a copy; no real chip can tell."""
         self.placement.check(region)
         return self._conductance[region.cells].view(*region.shape, 2).clone()
+
+    def programmed(self, region: Region) -> Tensor:
+        """What the last pulse of each cell has left, as `conductance`: time does not touch it."""
+        self.placement.check(region)
+        return self._programmed[region.cells].view(*region.shape, 2).clone()
+
+    def advance(
+        self, seconds: float, *, temperature: float | None = None, reads: float = 0.0
+    ) -> None:
+        """Lets time pass: cells drift from what their last pulses have left. No pulse is sent.
+
+        A cell's age counts from the last pulse that changed it; heat makes it pass faster
+        (Arrhenius). Pristine cells do not age.
+
+        Args:
+            seconds: to wait.
+            temperature: kelvin meanwhile; the technology's reference temperature where None.
+            reads: of every cell meanwhile, as far as they disturb. Those of a simulation are not
+                counted here on their own.
+
+        Raises:
+            SettingError: for times, temperatures and counts that cannot be.
+        """
+        law = self.technology
+        self._ages.let_pass(law, seconds, temperature=temperature, reads=reads)
+        formed = (self._status != self.PRISTINE).nonzero().view(-1)
+        for part in torch.split(formed, _PART):
+            left = self._programmed[part]
+            self._conductance[part] = self._ages.aged(law, part, left, self._age_draws)
+        self._derive(slice(None))
+
+    def _age_draws(self, cells: Tensor, pulses: Tensor | int) -> Tensor:
+        return normals(self._words(cells, pulses, _AGE))
 
     def macro_map(self, macro: int, quantity: Literal["conductance", "pulses"]) -> Tensor:
         """A macro as it lies on the chip, (rows, columns), on the CPU.
@@ -132,17 +180,14 @@ class SimulatedChip(Chip):
             quantity: conductances in siemens (cells without a weight are pristine), or counts
                 of SET and RESET pulses.
         """
-        shape = self.placement.geometry
         if quantity == "conductance":
-            grid = torch.full((shape.cells,), self.technology.pristine_conductance)
-            values = self._conductance.cpu()
+            values, elsewhere = self._conductance, self.technology.pristine_conductance
         else:
-            grid = torch.zeros(shape.cells, dtype=torch.int32)
-            values = self.ledger.switching.cpu()
-        addresses = torch.stack([2 * self._address, 2 * self._address + 1], dim=1).view(-1).cpu()
-        here = addresses // shape.cells == macro
-        grid[addresses[here] % shape.cells] = values[here]
-        return grid.view(shape.rows, shape.columns)
+            values, elsewhere = self.ledger.switching, 0.0
+        return as_macro(
+            values, self._address, macro=macro, geometry=self.placement.geometry,
+            elsewhere=elsewhere,
+        )  # fmt: skip
 
     def conducting(self, cells: Tensor) -> Tensor:
         """See `Chip.conducting`."""
@@ -157,6 +202,7 @@ class SimulatedChip(Chip):
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
                 setattr(self, name, value.to(target))
+        self._ages.to(target)
         for name in ("form", "set", "reset"):
             setattr(self.ledger, name, getattr(self.ledger, name).to(target))
 
@@ -176,15 +222,13 @@ class SimulatedChip(Chip):
         """See `Chip.restore`; the ledger is restored along with the cells."""
         state.copy_to(self._cells(), self.identity())
         self.ledger.reads = int(state.tensors["reads"])
-        high, low = self._conductance.view(-1, 2).unbind(dim=1)
-        self._difference.copy_(high - low)
-        noise = self.technology.read_noise
-        self._deviation.copy_(device.pair_deviation(high, low, read_noise=noise))
+        self._derive(slice(None))
 
     def _cells(self) -> dict[str, Tensor]:
         return {
-            "conductance": self._conductance, "status": self._status, "stuck": self._stuck,
-            "form": self.ledger.form, "set": self.ledger.set, "reset": self.ledger.reset,
+            "conductance": self._conductance, "programmed": self._programmed,
+            "status": self._status, "stuck": self._stuck, "form": self.ledger.form,
+            "set": self.ledger.set, "reset": self.ledger.reset, **self._ages.tensors(),
         }  # fmt: skip
 
     # --- Pulses: the only code that changes a conductance ---------------------------------------
@@ -194,7 +238,7 @@ class SimulatedChip(Chip):
         for part in torch.split(self._checked(cells), _PART):
             self.ledger.form[part] += 1
             frozen = normals(self._words(part, 0, _CELL))
-            broken = self._breakdown(frozen[2], width) <= voltage
+            broken = breakdown(self.technology, frozen[2], width=width) <= voltage
             self._break_down(part, frozen, broken, compliance)
 
     def ramp(
@@ -207,7 +251,7 @@ class SimulatedChip(Chip):
         steps = torch.tensor(voltages, dtype=torch.float32, device=self.device)
         for part in torch.split(cells, _PART):
             frozen = normals(self._words(part, 0, _CELL))
-            limit = self._breakdown(frozen[2], width)
+            limit = breakdown(self.technology, frozen[2], width=width)
             # A pair that conducts already gets the first pulse, and only then is seen to.
             conducts = self.conducting(part).view(-1, 2).any(dim=1)
             last = torch.searchsorted(steps, limit.view(-1, 2).amin(dim=1))
@@ -216,16 +260,9 @@ class SimulatedChip(Chip):
             self.ledger.form[part] += (last + 1).to(torch.int32)
             self._break_down(part, frozen, limit <= steps[last], compliance)
 
-    def _breakdown(self, draw: Tensor, width: float) -> Tensor:
-        law = self.technology
-        return device.breakdown_voltage(
-            draw, mean=law.breakdown_voltage, spread=law.breakdown_spread,
-            slope=law.breakdown_slope, width=width, reference_width=law.forming_width,
-        )  # fmt: skip
-
     def _break_down(self, cells: Tensor, frozen: Tensor, broken: Tensor, compliance: float) -> None:
         law = self.technology
-        broken = broken & (self._status[cells] == self.PRISTINE)
+        broken = broken & (self._status[cells] == self.PRISTINE) & ~self._open[cells]
         cells, frozen = cells[broken], frozen[:, broken]
         stuck_low, stuck_high = device.born_stuck(
             uniforms(self._words(cells, 0, _BIRTH))[0],
@@ -235,8 +272,9 @@ class SimulatedChip(Chip):
             law.high_conductance, compliance=compliance, reference=law.compliance_current
         )
         cycle = normals(self._words(cells, self.ledger.counts(cells), _CELL))[0]
-        high = self._high(frozen[0], cycle, median)
-        self._change(cells, torch.where(stuck_low, self._low(frozen[1], cycle), high))
+        high = high_state(law, frozen[0], cycle, median)
+        low = low_state(law, frozen[1], cycle)
+        self._change(cells, torch.where(stuck_low, low, high))
         self._status[cells] = torch.where(stuck_low, self.LOW, self.HIGH).to(torch.int8)
         self._stuck[cells] = stuck_low | stuck_high
 
@@ -262,32 +300,14 @@ class SimulatedChip(Chip):
         self, cells: Tensor, targets: Tensor, *, tolerance: float = 0.02, attempts: int = 10
     ) -> WriteReport:
         """See `Chip.write_verify`: RESET, SET at a compliance for the target, read, again."""
-        cells, targets = self._checked(cells), targets.to(self.device)
-        if attempts < 1 or targets.shape != cells.shape or not bool((targets >= 0.0).all()):
-            raise ChipError(
-                f"Cannot write {targets.numel()} targets to {cells.numel()} cells "
-                f"in {attempts} attempts",
-                remedy="Give one conductance of 0 S or more per cell, and at least one attempt",
-            )
-        before = int(self.ledger.counts(cells).sum())
-        accepted = tolerance * self.technology.high_conductance
-        aim = targets.clone()
-        places = torch.arange(cells.numel(), device=self.device)
-
-        def off_target(read: Tensor) -> Tensor:
-            return places[(read - targets[places]).abs() > accepted]
-
-        for _ in range(attempts):
-            self.reset(cells[places])
-            # A low state on target needs no SET; one above it needs one to be RESET anew.
-            places = off_target(self.read_back(cells[places]))
-            raised = torch.ones_like(places, dtype=torch.bool)
-            self._switch(cells[places], raised, median=aim[places])
-            read = self.read_back(cells[places])
-            aim[places] = device.next_aim(aim[places], read=read, target=targets[places])
-            places = off_target(read)
+        cells = self._checked(cells)
+        everywhere = torch.ones_like(cells, dtype=torch.bool)
+        report = write_and_verify(
+            self, cells, targets.to(self.device), tolerance=tolerance, attempts=attempts,
+            set_to=lambda some, aim: self._switch(some, everywhere[: len(some)], median=aim),
+        )  # fmt: skip
         self._relax(cells)
-        return WriteReport(int(self.ledger.counts(cells).sum()) - before, cells[places])
+        return report
 
     # --- Inside ----------------------------------------------------------------------------------
 
@@ -309,11 +329,12 @@ class SimulatedChip(Chip):
         if not bool(moves.all()):
             cells, up, frozen, cycle = cells[moves], up[moves], frozen[:, moves], cycle[moves]
             median = median[moves] if median is not None else None
-        raised = self._high(frozen[0], cycle, law.high_conductance if median is None else median)
+        aim = law.high_conductance if median is None else median
+        raised = high_state(law, frozen[0], cycle, aim)
         if median is not None:
             # A SET that stops at a small current finds a cell already above it: no change.
             raised = torch.maximum(raised, self._conductance[cells])
-        self._change(cells, torch.where(up, raised, self._low(frozen[1], cycle)))
+        self._change(cells, torch.where(up, raised, low_state(law, frozen[1], cycle)))
         self._status[cells] = self.LOW + up.to(torch.int8)
 
     def _wear_out(self, cells: Tensor, draw: Tensor) -> None:
@@ -324,40 +345,28 @@ class SimulatedChip(Chip):
         limit = device.endurance_limit(draw, median=law.endurance, spread=law.endurance_spread)
         self._stuck[cells[wear > limit]] = True
 
-    def _high(self, frozen: Tensor, cycle: Tensor, median: float | Tensor) -> Tensor:
-        law = self.technology
-        return device.switched_conductance(
-            frozen, cycle, median=median,
-            device_spread=law.high_device_spread, cycle_spread=law.high_cycle_spread,
-        )  # fmt: skip
-
-    def _low(self, frozen: Tensor, cycle: Tensor) -> Tensor:
-        law = self.technology
-        return device.switched_conductance(
-            frozen, cycle, median=law.low_conductance,
-            device_spread=law.low_device_spread, cycle_spread=law.low_cycle_spread,
-        )  # fmt: skip
-
     def _relax(self, cells: Tensor) -> None:
         law = self.technology
         cells = cells[(self._status[cells] != self.PRISTINE) & ~self._stuck[cells]]
         draw = normals(self._words(cells, self.ledger.counts(cells), _RELAX))[0]
-        settled = device.relaxed(
-            self._conductance[cells], draw,
-            programming_error=law.programming_error, full_scale=law.high_conductance,
-        )  # fmt: skip
+        written = self._conductance[cells]
+        settled = device.relaxed(written, draw, deviation=law.written_deviation(written))
         self._change(cells, settled)
         # In between the states, or near the low one: the next RESET lowers it all the same.
         self._status[cells] = self.HIGH
 
     def _change(self, cells: Tensor, conductance: Tensor) -> None:
+        self._programmed[cells] = conductance
         self._conductance[cells] = conductance
-        pairs = cells >> 1
+        self._ages.note(cells, self.ledger.counts(cells))
+        self._derive(cells >> 1)
+
+    def _derive(self, pairs: Tensor | slice) -> None:
+        """Brings what is known of pairs in step with their cells."""
         both = self._conductance.view(-1, 2)[pairs]
         self._difference[pairs] = both[:, 0] - both[:, 1]
-        self._deviation[pairs] = device.pair_deviation(
-            both[:, 0], both[:, 1], read_noise=self.technology.read_noise
-        )
+        age = self._ages.of_pairs(pairs)
+        self._deviation[pairs] = self.technology.pair_deviation(both, age)
 
     def _words(self, cells: Tensor, counts: Tensor | int, purpose: int) -> Tensor:
         addresses = 2 * self._address[cells >> 1] + (cells & 1)
@@ -370,19 +379,26 @@ class SimulatedChip(Chip):
         return cells
 
     def _extend(self, region: Region) -> None:
-        cells = 2 * region.weights
-        blank = torch.full((cells,), self.technology.pristine_conductance, device=self.device)
-        self._conductance = torch.cat([self._conductance, blank])
-        self._status = torch.cat([self._status, torch.zeros_like(blank, dtype=torch.int8)])
-        self._stuck = torch.cat([self._stuck, torch.zeros_like(blank, dtype=torch.bool)])
+        law, first = self.technology, region.cells.start
         addresses = region.pair_addresses(self.placement.geometry).to(self.device)
         self._address = torch.cat([self._address, addresses])
+        blank = torch.full((2 * region.weights,), law.pristine_conductance, device=self.device)
+        self._status = torch.cat([self._status, torch.zeros_like(blank, dtype=torch.int8)])
+        self._stuck = torch.cat([self._stuck, torch.zeros_like(blank, dtype=torch.bool)])
+        cut = on_open_lines(
+            law, addresses, self.placement.geometry, seed=self.seed,
+            purposes=(_INPUT_LINE, _OUTPUT_LINE),
+        )  # fmt: skip
+        self._open = torch.cat([self._open, cut])
+        # No current passes an open line, whatever the cell.
+        blank[self._open[first:]] = 0.0
+        self._programmed = torch.cat([self._programmed, blank])
+        self._conductance = torch.cat([self._conductance, blank])
         self._difference = torch.cat([self._difference, torch.zeros_like(blank[::2])])
-        deviation = device.pair_deviation(
-            blank[::2], blank[1::2], read_noise=self.technology.read_noise
-        )
-        self._deviation = torch.cat([self._deviation, deviation])
-        self.ledger.extend(cells)
+        self._deviation = torch.cat([self._deviation, torch.zeros_like(blank[::2])])
+        self._ages.extend(len(blank))
+        self.ledger.extend(len(blank))
+        self._derive(region.pairs)
 
     def _as_matrix(self, region: Region, values: Tensor) -> Tensor:
         flat = values.reshape(region.shape[0], -1)

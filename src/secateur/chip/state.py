@@ -18,9 +18,9 @@ class ChipState:
     """What the cells of a chip have become.
 
     Args:
-        tensors: one entry per cell in use, in the order of the chip's cells: `conductance`
-            (siemens), `status`, `stuck`, and the ledger's `form`, `set`, `reset` (pulses); and
-            the number of `reads`. Copies.
+        tensors: one entry per cell in use, in the order of the chip's cells: `conductance` now
+            and as `programmed` (siemens), `status`, `stuck`, the ledger's `form`, `set`, `reset`
+            (pulses) and its age; the chip's clock, and the number of `reads`. Copies.
         identity: of the chip that it belongs to, as `Chip.identity` gives it.
     """
 

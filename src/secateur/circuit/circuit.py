@@ -3,20 +3,43 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from secateur.keyed import normal
+from secateur.circuit.blocks import blocks
+from secateur.keyed import generator, normal
+
+if TYPE_CHECKING:
+    from secateur.circuit.wired import Wired
 
 # A linear layer's sum: (inputs, weight) -> outputs, linear in both.
 LinearMap = Callable[[Tensor, Tensor], Tensor]
 
 
+@dataclass(frozen=True)
+class Levels:
+    """What a converter at the input lines gives: whole multiples of `step`.
+
+    Args:
+        step: distance of two levels.
+        bits: of the converter.
+        signed: -(2^(bits-1) - 1) ... 2^(bits-1) - 1 steps instead of 0 ... 2^bits - 1.
+    """
+
+    step: float
+    bits: int
+    signed: bool
+
+
 class Circuit(ABC):
     """One multiplication of inputs by the weights of a region."""
 
-    label: str
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """The level in words, for records."""
 
     @abstractmethod
     def weight(self, mean: Tensor, deviation: Tensor, *, gain: float, key: int) -> Tensor:
@@ -29,31 +52,83 @@ class Circuit(ABC):
             key: of this read.
         """
 
-    @abstractmethod
+    def add_noise(
+        self, outputs: Tensor, linear: LinearMap, inputs: Tensor, deviation: Tensor, *,
+        gain: float, key: int,
+    ) -> Tensor:  # fmt: skip
+        """`outputs`, sums of one analog read of `inputs`, with the noise of that read; in place.
+
+        Nothing is added where noise does not come anew with every read.
+        """
+        return outputs
+
     def product(
         self, linear: LinearMap, inputs: Tensor, weight: Tensor, deviation: Tensor, *, gain: float,
-        key: int,
+        key: int, levels: Levels | None = None,
     ) -> Tensor:  # fmt: skip
-        """Outputs of the layer for weights that came from `weight`, differentiable in both."""
+        """Outputs of the layer for weights that came from `weight`, differentiable in both.
+
+        `levels` are those of the inputs, where a converter made them.
+        """
+        outputs = linear(inputs, weight)
+        return self.add_noise(outputs, linear, inputs, deviation, gain=gain, key=key)
+
+    @property
+    def wires(self) -> "Wired | None":
+        """The wires that the cells of this level are seen through."""
+        return None
+
+    def bound(self, layout: "Layout") -> "Circuit":
+        """This level for one weight, with what it keeps for it; itself where it keeps nothing."""
+        return self
+
+    def part(self, start: int, stop: int) -> "Circuit":
+        """This level for some of the outputs of its weight."""
+        return self
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a weight lies on macros, as far as the outputs depend on it.
+
+    Args:
+        shape: of the weight.
+        inputs_first: True where its first axis counts inputs (transposed convolutions).
+        spans: first and last + 1 input of the rows that share macros, in turn: what a column sums.
+        macros: int64 (spans, columns), the macro of every column's pair.
+        pair_columns: int64, likewise: the pair's place along that macro's rows.
+        seed: of the chip.
+    """
+
+    shape: tuple[int, ...]
+    inputs_first: bool
+    spans: tuple[tuple[int, int], ...]
+    macros: Tensor
+    pair_columns: Tensor
+    seed: int
+
+
+@dataclass(frozen=True)
+class Ideal(Circuit):
+    """Ideal sums of the mean conductances: no noise of any read."""
+
+    label = "ideal sums, no read noise"
+
+    def weight(self, mean: Tensor, deviation: Tensor, *, gain: float, key: int) -> Tensor:
+        """The mean."""
+        return mean * gain
 
 
 @dataclass(frozen=True)
 class ReadPerStep(Circuit):
     """The array is read once for a step and layer; all multiplications of it share that read."""
 
-    label: str = "ideal sums, one noisy read per step"
+    label = "ideal sums, one noisy read per step"
 
     def weight(self, mean: Tensor, deviation: Tensor, *, gain: float, key: int) -> Tensor:
         """Mean plus noise of one read."""
         draw = normal(mean.shape, key=key, device=mean.device)
         return torch.addcmul(mean, deviation, draw).mul_(gain)
-
-    def product(
-        self, linear: LinearMap, inputs: Tensor, weight: Tensor, deviation: Tensor, *, gain: float,
-        key: int,
-    ) -> Tensor:  # fmt: skip
-        """The plain product."""
-        return linear(inputs, weight)
 
 
 @dataclass(frozen=True)
@@ -65,34 +140,37 @@ class ReadPerProduct(Circuit):
     per output are exact in distribution.
     """
 
-    label: str = "ideal sums, fresh noise for every multiplication"
+    label = "ideal sums, fresh noise for every multiplication"
 
     def weight(self, mean: Tensor, deviation: Tensor, *, gain: float, key: int) -> Tensor:
         """The mean: the noise comes with the product."""
         return mean * gain
 
-    def product(
-        self, linear: LinearMap, inputs: Tensor, weight: Tensor, deviation: Tensor, *, gain: float,
-        key: int,
+    def add_noise(
+        self, outputs: Tensor, linear: LinearMap, inputs: Tensor, deviation: Tensor, *,
+        gain: float, key: int,
     ) -> Tensor:  # fmt: skip
-        """The product plus the noise of its columns; no gradient flows through the noise."""
-        outputs = linear(inputs, weight)
-        spread, draw = _column_noise(linear, inputs, deviation * gain, key)
-        return outputs.addcmul_(spread.to(outputs.dtype), draw.to(outputs.dtype))
+        """The noise of the columns; no gradient flows through it."""
+        noisy: Tensor = _add_column_noise(outputs, linear, inputs, deviation * gain, key)
+        return noisy
 
 
 # torch.compile cannot trace a generator, and would compile anew for every key.
 @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
-@torch.no_grad()
-def _column_noise(
-    linear: LinearMap, inputs: Tensor, deviation: Tensor, key: int
-) -> tuple[Tensor, Tensor]:
-    """Standard deviation of every output's noise, and standard normals laid out as it is."""
-    # In half precision, which autocast may ask for, the squares would vanish.
-    with torch.autocast(inputs.device.type, enabled=False):
-        variance = linear(inputs.to(deviation.dtype).square(), deviation.square())
-    draw = normal((variance.numel(),), key=key, device=variance.device)
-    # Where channels are last, a product of two layouts would be slow.
-    draw = draw.as_strided(variance.shape, torch.empty_like(variance).stride())
-    # A sum of squares may come out a rounding error below zero.
-    return variance.clamp_min_(0.0).sqrt_(), draw
+def _add_column_noise(
+    outputs: Tensor, linear: LinearMap, inputs: Tensor, deviation: Tensor, key: int
+) -> Tensor:
+    with torch.no_grad():
+        # In half precision, which autocast may ask for, the squares would vanish.
+        with torch.autocast(inputs.device.type, enabled=False):
+            variance = linear(inputs.to(deviation.dtype).square(), deviation.square())
+        source = generator(key, variance.device)
+        for part, sums in zip(blocks(variance), blocks(outputs), strict=True):
+            draw = torch.randn(part.numel(), generator=source, device=part.device)
+            # Where channels are last, a product of two layouts would be slow.
+            draw = draw.as_strided(part.shape, torch.empty_like(part).stride())
+            # A sum of squares may come out a rounding error below zero.
+            part.clamp_min_(0.0).sqrt_().mul_(draw)
+            if not outputs.requires_grad:
+                sums.add_(part)
+    return outputs.add_(variance) if outputs.requires_grad else outputs

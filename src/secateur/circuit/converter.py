@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from secateur.circuit.circuit import Levels
 from secateur.errors import SettingError
 
 
@@ -91,10 +92,15 @@ class InputConverter(nn.Module):
                 cause="evaluation before any training step",
                 remedy="Run at least one batch in training mode first, or load a saved model",
             )
+        levels = self.levels()
+        return quantise(inputs, step=levels.step, bits=levels.bits, signed=levels.signed)
+
+    def levels(self) -> Levels:
+        """Those of its outputs, as the range now is."""
         highest = 2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1
         # Before the first input that is not zero the range is zero, and so is every output.
         step = max(self.full_scale / highest, torch.finfo(torch.float32).tiny)
-        return quantise(inputs, step=step, bits=self.bits, signed=self.signed)
+        return Levels(step, self.bits, self.signed)
 
     def _follow(self, inputs: Tensor) -> None:
         norm = torch.linalg.vector_norm(inputs)

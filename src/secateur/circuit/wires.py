@@ -86,6 +86,7 @@ def first_order_conductance(
     output_line_resistance: float,
     source_resistance: float = 0.0,
     sense_resistance: float = 0.0,
+    double_sided: bool = False,
 ) -> Tensor:
     """`effective_conductance` to first order in the resistances: cheap, and differentiable.
 
@@ -97,15 +98,30 @@ def first_order_conductance(
     """
     _check(conductance, input_line_resistance, output_line_resistance, source_resistance,
            sense_resistance)  # fmt: skip
-    along = _shared_path(conductance)
-    down = _shared_path(conductance.flip(0).T).T.flip(0)
-    drop = (
-        source_resistance * conductance.sum(dim=1, keepdim=True)
-        + input_line_resistance * along
-        + sense_resistance * conductance.sum(dim=0, keepdim=True)
-        + output_line_resistance * down
-    )
-    return conductance / (1.0 + drop)
+    along = _line_drop(
+        conductance, segment=input_line_resistance, end=source_resistance,
+        double_sided=double_sided,
+    )  # fmt: skip
+    columns = conductance.flip(0).T.contiguous()
+    down = _line_drop(columns, segment=output_line_resistance, end=sense_resistance)
+    return conductance / (1.0 + along + down.T.flip(0))
+
+
+def effective_deviation(deviation: Tensor, *, conductance: Tensor, effective: Tensor) -> Tensor:
+    """Read noise of cells as it arrives at the output lines, to first order.
+
+    A cell's noise current loses at its input line what its voltage loses there, and at its output
+    line what its own current loses: by reciprocity the two factors are those of its mean current,
+    G_eff / G. Left out is that a noisy cell shifts the drops its neighbours see, smaller by a
+    cell's share of a line's current.
+
+    Args:
+        deviation: siemens, of each cell, any shape.
+        conductance: siemens, of each cell.
+        effective: siemens, as `effective_conductance` or its first order give it.
+    """
+    share = torch.where(conductance > 0.0, effective / conductance, 0.0)
+    return deviation * share.to(deviation.dtype)
 
 
 def relative_error(approximate: Tensor, exact: Tensor) -> float:
@@ -114,11 +130,22 @@ def relative_error(approximate: Tensor, exact: Tensor) -> float:
     return float(((wrong - right).abs() / right.abs().clamp_min(1e-300)).max())
 
 
-def _shared_path(conductance: Tensor) -> Tensor:
-    """Sum over the row's cells k of min(j, k) g_k: the current through every segment before j."""
-    # The segment before cell j carries the currents of cell j and of all behind it.
-    behind = conductance.flip(1).cumsum(dim=1).flip(1)
-    return behind.cumsum(dim=1)
+def _line_drop(cells: Tensor, *, segment: float, end: float, double_sided: bool = False) -> Tensor:
+    """Share of the voltage missing at every cell of lines (rows), for ideal currents.
+
+    Driven from the left, cell k's current g_k lowers cell j by g_k times the resistance that their
+    ways from the driver share, `end` + `segment` x min(j, k), from 1.
+    """
+    # The segment before a cell carries the currents of it and of all behind it.
+    behind = cells.flip(1).cumsum(dim=1).flip(1)
+    drop = behind.cumsum(dim=1).mul(segment).add(behind[:, :1], alpha=end)
+    whole = 2.0 * end + (cells.shape[1] + 1) * segment
+    if not double_sided or whole < _NONE:
+        return drop
+    # The other driver lifts a point at resistance a from the left one by a / whole of its share.
+    steps = torch.arange(1, cells.shape[1] + 1, dtype=cells.dtype, device=cells.device)
+    away = end + segment * steps
+    return drop - (cells @ away).unsqueeze(1) * (away / whole)
 
 
 def _ladder(

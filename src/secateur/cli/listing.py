@@ -1,6 +1,6 @@
 """The commands that list what there is: tasks, arms, technologies, recipes."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -139,16 +139,30 @@ def _show_technology(name: str, as_json: bool) -> None:
         described = [
             {**dict(zip(keys, row, strict=True)), "assumption": _assumed(row[4])} for row in rows
         ]
-        show_json({"name": technology.name, "title": technology.title, "parameters": described})
+        laws = [dict(zip(keys, row, strict=True)) for row in technology.laws()]
+        named = {"name": technology.name, "title": technology.title}
+        show_json({**named, "parameters": described, "laws": laws})
         return
     listed = table("parameter", "value", "meaning", "origin", numbers=("value",))
     for parameter, value, unit, meaning, provenance in rows:
         style = "yellow" if _assumed(provenance) else ""
         origin = Text(provenance.removeprefix("source: "), style)
         listed.add_row(parameter, quantity(value, unit, digits=6), meaning, origin)
+    chosen = table("law", "value", "meaning", "origin", numbers=("value",))
+    for place, value, unit, meaning, provenance in technology.laws():
+        style = "yellow" if _assumed(provenance) else ""
+        origin = Text(provenance.removeprefix("source: ") or "that of its law", style)
+        chosen.add_row(place, _law_value(value, unit), meaning, origin)
     assumed = sum(_assumed(row[4]) for row in rows)
     note = f"{assumed} of {len(rows)} values are assumptions, marked so; the others have a source."
-    show(f"{technology.name}: {technology.title}", listed, note)
+    show(f"{technology.name}: {technology.title}", listed, note, chosen)
+
+
+def _law_value(value: Any, unit: str) -> str:
+    if isinstance(value, str):
+        return value
+    numbers = value if isinstance(value, tuple) else (value,)
+    return ", ".join(quantity(number, unit, digits=6) for number in numbers)
 
 
 def _assumed(provenance: str) -> bool:

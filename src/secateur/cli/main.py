@@ -12,6 +12,7 @@ from secateur.cli.command import Command, Debug
 from secateur.cli.cost import cost
 from secateur.cli.listing import arms, recipe, tasks, technologies
 from secateur.cli.report import report
+from secateur.cli.reproduce import reproduce
 from secateur.cli.run import run
 
 app = typer.Typer(
@@ -51,6 +52,7 @@ def secateur(
 
         secateur run digits                     # every arm, embedded data
         secateur run fashion-mnist --chips 3    # the paper's network, 3 chips
+        secateur reproduce                      # the paper's three experiments
         secateur technologies taox-40nm         # the physics and its sources
         secateur report runs/pairs runs/cells   # two runs on one page
 
@@ -58,7 +60,7 @@ def secateur(
     """
 
 
-for _command in (run, report, cost, tasks, arms, technologies, recipe):
+for _command in (run, reproduce, report, cost, tasks, arms, technologies, recipe):
     app.command(cls=Command)(_command)
 
 

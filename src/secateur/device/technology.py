@@ -1,34 +1,32 @@
 """A memory technology: the numbers of one kind of cell, each with its unit and source."""
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import Tensor
 
-from secateur.errors import FileError, SettingError, nearest
+from secateur.device import layout
+from secateur.device.laws import AnyDriftLaw, Law, ProgrammingLaw, ReadLaw
+from secateur.device.units import (
+    Amperes,
+    Count,
+    CountOrNone,
+    Electronvolts,
+    Fraction,
+    Kelvin,
+    Seconds,
+    Siemens,
+    Spread,
+    Volts,
+    unit_symbol,
+)
+from secateur.errors import SettingError, nearest
 
-_WORDS = ("name", "title")
 _PRESETS = resources.files("secateur.device") / "presets"
-
-
-@dataclass(frozen=True)
-class Unit:
-    """The SI unit of a parameter; "1" for a pure number."""
-
-    symbol: str
-
-
-Siemens = Annotated[float, Unit("S"), Field(ge=0.0, allow_inf_nan=False)]
-Volts = Annotated[float, Unit("V"), Field(ge=0.0, allow_inf_nan=False)]
-Amperes = Annotated[float, Unit("A"), Field(gt=0.0, allow_inf_nan=False)]
-Seconds = Annotated[float, Unit("s"), Field(gt=0.0, allow_inf_nan=False)]
-Fraction = Annotated[float, Unit("1"), Field(ge=0.0, le=1.0)]
-Spread = Annotated[float, Unit("1"), Field(ge=0.0, le=3.0)]
-Count = Annotated[float, Unit("1"), Field(gt=0.0)]
 
 
 class Technology(BaseModel):
@@ -58,20 +56,37 @@ class Technology(BaseModel):
     low_device_spread: Spread = Field(description="ln-spread from cell to cell, frozen at birth")
     low_cycle_spread: Spread = Field(description="ln-spread from RESET to RESET of one cell")
 
-    read_noise: Fraction = Field(description="standard deviation of a read over the conductance")
+    read_noise: Fraction = Field(
+        description="standard deviation of a read over the conductance, at high_conductance"
+    )
     programming_error: Fraction = Field(
-        description="standard deviation left by write-and-verify over high_conductance"
+        description="standard deviation left by write-and-verify over high_conductance, there"
+    )
+    levels: CountOrNone = Field(
+        description="levels that a write can ask for, low to high; 0 for any conductance"
     )
     stuck_low_fraction: Fraction = Field(description="cells stuck low from birth")
     stuck_high_fraction: Fraction = Field(description="cells stuck high from birth")
+    broken_input_fraction: Fraction = Field(description="input lines open from birth")
+    broken_output_fraction: Fraction = Field(description="output lines open from birth")
     endurance: Count = Field(description="median SET and RESET pulses until a cell sticks")
     endurance_spread: Spread = Field(description="ln-spread of the endurance from cell to cell")
+
+    read_disturb: Fraction = Field(
+        description="share of its gap to high_conductance that a read closes"
+    )
+    activation_energy: Electronvolts = Field(description="of ageing")
+    reference_temperature: Kelvin = Field(description="at which the laws of time hold")
 
     read_voltage: Volts = Field(description="input of full scale")
     read_width: Seconds = Field(description="duration of one read")
     switching_voltage: Volts = Field(description="amplitude of SET and RESET pulses")
     switching_current: Amperes = Field(description="current during a SET or RESET pulse")
     switching_width: Seconds = Field(description="duration of a SET or RESET pulse")
+
+    programming_law: ProgrammingLaw = Field(description="programming error over conductance")
+    read_law: ReadLaw = Field(description="read noise over conductance and age")
+    drift_law: AnyDriftLaw = Field(description="what time does to a conductance")
 
     provenance: Mapping[str, str] = Field(default_factory=dict, repr=False, exclude=True)
 
@@ -81,7 +96,8 @@ class Technology(BaseModel):
         if isinstance(source, Technology):
             return source
         if isinstance(source, Path) or str(source).endswith(".toml"):
-            return cls._parse(_read(Path(source)), where=str(source))
+            remedy = "Give the path of a TOML file, or one of: " + ", ".join(presets())
+            return cls._parse(layout.read_text(Path(source), remedy=remedy), where=str(source))
         if source not in presets():
             raise SettingError(
                 f"There is no technology {source!r}",
@@ -92,22 +108,18 @@ class Technology(BaseModel):
 
     @classmethod
     def _parse(cls, text: str, *, where: str) -> "Technology":
-        try:
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise FileError(
-                f"Not a TOML file: {error}", where=where, remedy="Mend that line"
-            ) from error
-        values: dict[str, Any] = {}
-        provenance: dict[str, str] = {}
-        for key, entry in table.items():
-            if key in _WORDS:
-                values[key] = entry
-                continue
-            values[key] = _checked_value(key, entry, where=where)
-            kind = "source" if "source" in entry else "assumption"
-            provenance[key] = f"{kind}: {entry[kind]}"
-        return _validated({**values, "provenance": provenance}, where=where)
+        return _validated(layout.parse(text, fields=cls.model_fields, where=where), where=where)
+
+    def toml(self) -> str:
+        """A file that `load` reads, origins included."""
+        return layout.compose(
+            self.model_dump(), fields=type(self).model_fields, provenance=self.provenance
+        )
+
+    def identity(self) -> dict[str, str | float]:
+        """What tells it from others, in plain JSON: numbers as they are, laws in words."""
+        values = {name: getattr(self, name) for name in self.model_dump()}
+        return {n: str(v) if isinstance(v, Law) else v for n, v in values.items()}
 
     def with_values(self, **values: Any) -> "Technology":
         """The same technology with other numbers; their provenance becomes "set by the user"."""
@@ -116,13 +128,50 @@ class Technology(BaseModel):
         return _validated(merged, where=f"technology {self.name}")
 
     def parameters(self) -> list[tuple[str, float, str, str, str]]:
-        """Rows (name, value, unit, meaning, provenance) of every number."""
+        """Rows (name, value, unit, meaning, provenance) of every number, laws apart."""
         return [
             (name, getattr(self, name), unit_of(name), field.description or "",
              self.provenance.get(name, "assumption: not stated"))
             for name, field in type(self).model_fields.items()
             if name in _numbers()
         ]  # fmt: skip
+
+    def laws(self) -> list[layout.Row]:
+        """Rows as `parameters`: of each law its word, then its numbers, which share its origin."""
+        return [
+            row
+            for name, field in type(self).model_fields.items()
+            if isinstance(law := getattr(self, name), Law)
+            for row in layout.law_rows(
+                name, law, meaning=field.description or "",
+                provenance=self.provenance.get(name, "assumption: not stated"),
+            )
+        ]  # fmt: skip
+
+    # --- Thin skins over the laws ----------------------------------------------------------------
+
+    def read_deviation(self, conductance: Tensor, age: float | Tensor = 0.0) -> Tensor:
+        """Standard deviation of one read in siemens, `age` seconds after a cell has settled."""
+        law = self.read_law
+        return law.scaled(conductance, age, share=self.read_noise, at=self.high_conductance)
+
+    def pair_deviation(self, cells: Tensor, age: float | Tensor = 0.0) -> Tensor:
+        """Standard deviation in siemens of the read difference of each pair of cells (n, 2)."""
+        law = self.read_law
+        return law.of_pairs(cells, age, share=self.read_noise, at=self.high_conductance)
+
+    def written_deviation(self, conductance: Tensor) -> Tensor:
+        """Standard deviation in siemens that write-and-verify leaves at each conductance."""
+        law = self.programming_law
+        return law.scaled(conductance, share=self.programming_error, at=self.high_conductance)
+
+    @model_validator(mode="after")
+    def _laws_speak_of_these_cells(self) -> "Technology":
+        high = torch.tensor(self.high_conductance, dtype=torch.float64)
+        for name, law in (("programming_law", self.programming_law), ("read_law", self.read_law)):
+            if not float(law.deviation(high)) > 0.0:
+                raise ValueError(f"{name} gives no deviation at high_conductance")
+        return self
 
 
 def presets() -> list[str]:
@@ -136,51 +185,14 @@ def presets() -> list[str]:
 
 def unit_of(parameter: str) -> str:
     """The SI unit symbol of a technology's parameter."""
-    marks = Technology.model_fields[parameter].metadata
-    return next(mark.symbol for mark in marks if isinstance(mark, Unit))
+    symbol = unit_symbol(Technology.model_fields[parameter])
+    if symbol is None:
+        raise SettingError(f"{parameter} has no unit", remedy=nearest(parameter, _numbers()))
+    return symbol
 
 
 def _numbers() -> list[str]:
-    return [name for name in Technology.model_fields if name not in (*_WORDS, "provenance")]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(
-            f"This technology cannot be read: {error}",
-            where=str(path),
-            remedy="Give the path of a TOML file, or one of: " + ", ".join(presets()),
-        ) from error
-
-
-def _checked_value(key: str, entry: Any, *, where: str) -> Any:
-    if key not in _numbers():
-        raise SettingError(
-            f"{key!r} is no parameter of a technology", where=where,
-            remedy=nearest(key, _numbers()),
-        )  # fmt: skip
-    unit = unit_of(key)
-    if not isinstance(entry, dict):
-        raise SettingError(
-            f"{key} is {entry!r}, without a unit and an origin", where=where,
-            remedy=f'Make it a table [{key}] with value, unit = "{unit}" and source or assumption',
-        )  # fmt: skip
-    if entry.get("unit") != unit:
-        raise SettingError(
-            f"{key} has unit {entry.get('unit')!r}, but {unit!r} is expected",
-            where=where,
-            remedy=f'Convert the value and write unit = "{unit}"',
-        )
-    if "value" not in entry or not ("source" in entry or "assumption" in entry):
-        raise SettingError(
-            f"{key} needs a value, and a source or an assumption",
-            where=where,
-            cause="a number without an origin cannot be trusted later",
-            remedy='Add source = "..." or assumption = "..."',
-        )
-    return entry["value"]
+    return [name for name, field in Technology.model_fields.items() if unit_symbol(field)]
 
 
 def _validated(values: Mapping[str, Any], *, where: str) -> Technology:
@@ -189,7 +201,7 @@ def _validated(values: Mapping[str, Any], *, where: str) -> Technology:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        what = f"{name} = {first['input']!r}: {first['msg']}"
+        what = f"{name} = {first['input']!r}: {first['msg']}" if name else first["msg"]
         remedy = "See `secateur technologies taox-40nm`"
         if first["type"] == "missing":
             what = f"{name} is missing"

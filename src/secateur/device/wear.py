@@ -1,4 +1,4 @@
-"""Wear and faults: cells that are stuck from birth, and cells that pulses wear out."""
+"""Wear and faults: cells stuck and lines open from birth, and cells that pulses wear out."""
 
 import torch
 from torch import Tensor
@@ -26,3 +26,13 @@ def born_stuck(draw: Tensor, *, low_fraction: float, high_fraction: float) -> tu
     low = draw < low_fraction
     high = draw > 1.0 - high_fraction
     return low, torch.logical_and(high, ~low)
+
+
+def broken_lines(draw: Tensor, *, fraction: float) -> Tensor:
+    """Mask of lines that are open from birth: no pulse and no current passes them.
+
+    Args:
+        draw: uniforms in (0, 1), one per line.
+        fraction: share of the lines.
+    """
+    return draw < fraction

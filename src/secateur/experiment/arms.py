@@ -7,7 +7,7 @@ from typing import Literal
 from torch import nn
 
 from secateur.chip import FixedVoltage, Forming, SimulatedChip, VoltageRamp
-from secateur.circuit import Circuit, ReadPerProduct, ReadPerStep
+from secateur.circuit import Circuit, Converters, Ideal, ReadPerProduct, ReadPerStep, Wired
 from secateur.device import Technology
 from secateur.errors import SettingError, nearest
 from secateur.experiment.recipe import ARM_NAMES, ChipSettings, Recipe
@@ -35,9 +35,25 @@ def start_seed(recipe: Recipe, seed: int) -> int:
     return key_of(seed, "start", other) % 2**31 if other else seed
 
 
-def circuit_from(settings: ChipSettings) -> Circuit:
-    """The level of fidelity a recipe asks for."""
-    return {"read-per-step": ReadPerStep(), "read-per-product": ReadPerProduct()}[settings.circuit]
+def circuit_from(recipe: Recipe) -> Circuit:
+    """The level of fidelity a recipe asks for: reading, wires around it, converters around all."""
+    level: Circuit = {
+        "read-per-step": ReadPerStep(), "read-per-product": ReadPerProduct(), "ideal": Ideal(),
+    }[recipe.chip.circuit]  # fmt: skip
+    wires, ends = recipe.wires, recipe.converters
+    resistances = (
+        wires.input_line_resistance, wires.output_line_resistance, wires.source_resistance,
+        wires.sense_resistance,
+    )  # fmt: skip
+    if any(resistances):
+        level = Wired(level, **wires.model_dump())
+    if ends.output_bits is None and not ends.bit_serial:
+        return level
+    return Converters(
+        level, output_bits=ends.output_bits, bit_serial=ends.bit_serial,
+        columns_per_converter=ends.columns_per_converter, gain_spread=ends.gain_spread,
+        offset_spread=ends.offset_spread, headroom=ends.output_headroom,
+    )  # fmt: skip
 
 
 def _forming(settings: ChipSettings) -> Forming:
@@ -88,8 +104,9 @@ class Digital(Arm):
 
     def heeds(self, path: str) -> bool:
         """See `Arm.heeds`."""
-        without = ("chip.", "search.") if self.quantised else ("chip.", "search.", "converters.")
-        return not path.startswith(without)
+        if path.startswith("converters."):
+            return self.quantised and path.endswith((".input_bits", ".headroom"))
+        return not path.startswith(("chip.", "search.", "wires."))
 
     def attach(
         self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
@@ -128,7 +145,7 @@ class Programmed(Arm):
         """Writes and verifies every weight on a fully formed chip."""
         settings = recipe.chip.model_copy(update={"forming": "full", "forming_voltage": None})
         chip = chip_from(settings, seed=seed)
-        program_(model, chip, circuit=circuit_from(recipe.chip), seed=seed)
+        program_(model, chip, circuit=circuit_from(recipe), seed=seed)
         return True
 
 
@@ -176,7 +193,7 @@ class Pruned(Arm):
             schedule=Annealed(round(search.anneal_epochs * updates)),
             interval=search.interval,
             score_start=search.score_start,
-            circuit=circuit_from(chip),
+            circuit=circuit_from(recipe),
             input_bits=recipe.converters.input_bits,
             headroom=recipe.converters.headroom,
             seed=start_seed(recipe, seed),

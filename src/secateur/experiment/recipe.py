@@ -65,10 +65,29 @@ class Training(_Section):
 
 
 class Converters(_Section):
-    """The converters at the input lines."""
+    """The converters at the input lines and at the output lines."""
 
     input_bits: int = Field(4, ge=2, le=16)
     headroom: float = Field(4.0, gt=0, description="full scale over the inputs' root mean square")
+    output_bits: int | None = Field(None, ge=2, le=16, description="unset: sums stay analog")
+    bit_serial: bool = Field(False, description="inputs come as bit-planes")
+    columns_per_converter: int = Field(8, ge=1, description="pairs that share one")
+    gain_spread: float = Field(0.0, ge=0, lt=1)
+    offset_spread: float = Field(0.0, ge=0, lt=1, description="over full scale")
+    output_headroom: float = Field(4.0, gt=0, description="full scale over the sums' RMS")
+
+
+class WireSettings(_Section):
+    """Lines that resist, where any of the resistances is above 0."""
+
+    input_line_resistance: float = Field(0.0, ge=0, allow_inf_nan=False, description="ohms")
+    output_line_resistance: float = Field(0.0, ge=0, allow_inf_nan=False, description="ohms")
+    source_resistance: float = Field(0.0, ge=0, allow_inf_nan=False, description="ohms")
+    sense_resistance: float = Field(0.0, ge=0, allow_inf_nan=False, description="ohms")
+    double_sided: bool = Field(False, description="input lines are driven from both ends")
+    training: Literal["first-order", "exact"] = "first-order"
+    evaluation: Literal["exact", "first-order"] = "exact"
+    interval: int = Field(1, ge=1, description="reads from look to look at the cells in training")
 
 
 class ChipSettings(_Section):
@@ -77,7 +96,7 @@ class ChipSettings(_Section):
     technology: str = "taox-40nm"
     forming: Literal["full", "half", "ramp"] = "full"
     forming_voltage: float | None = Field(None, gt=0, description="volts, instead of full or half")
-    circuit: Literal["read-per-step", "read-per-product"] = "read-per-step"
+    circuit: Literal["read-per-step", "read-per-product", "ideal"] = "read-per-step"
     macros: int | None = Field(None, ge=1, description="how many it has; unset: as many as needed")
     values: dict[str, float] = Field(
         default_factory=dict, description="technology parameters to replace, in SI units"
@@ -114,6 +133,7 @@ class Recipe(_Section):
     training: Training = Training()
     converters: Converters = Converters()
     chip: ChipSettings = ChipSettings()
+    wires: WireSettings = WireSettings()
     search: SearchSettings = SearchSettings()
     network: dict[str, Any] = Field(default_factory=dict)
     arms: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -1,5 +1,6 @@
 """One trial: one arm on one chip, from data to figures. A pure function of its settings."""
 
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -20,10 +21,19 @@ from secateur.experiment.recipe import Recipe
 from secateur.experiment.training import Trainer, keep_freed_memory
 from secateur.files import write_atomically
 from secateur.keyed import key_of
-from secateur.network import ProgrammedWeight, PrunedWeight, pruned_weights
+from secateur.network import (
+    ProgrammedWeight,
+    PrunedWeight,
+    Saturation,
+    calibrate_,
+    first_order_errors,
+    pruned_weights,
+    saturations,
+)
 from secateur.tasks import Data, Measured, Samples, Task, batches, task_named
 
 Part = Literal["test", "validation"]
+_CALIBRATION_BATCHES = 64
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,9 @@ def run_trial(
     trainer.run(after_epoch)
     model = trainer.model
     if arm.finish(model, own, seed=seed):
+        _calibrate(model, training, batch_size=own.training.batch_size)
         renew_norms(model, training, batch_size=own.training.batch_size)
+    saturations(model, reset=True)
     found = task.measure(model, measured)
     result = _result(trial, own, trainer, found, seed=seed, notes=notes)
     if trial.chip == 0 and trial.part == "test" and chip_of(model) is not None:
@@ -127,6 +139,13 @@ def renew_norms(model: nn.Module, samples: Samples, *, batch_size: int) -> None:
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.eval()
+
+
+def _calibrate(model: nn.Module, samples: Samples, *, batch_size: int) -> None:
+    """Finds ranges for converters at output lines that no training has seen."""
+    if saturations(model):
+        first = itertools.islice(batches(samples, batch_size), _CALIBRATION_BATCHES)
+        calibrate_(model, (inputs for inputs, _ in first))
 
 
 def _finished(folder: Path) -> dict[str, Any] | None:
@@ -218,14 +237,28 @@ def _physics(recipe: Recipe, model: nn.Module) -> dict[str, Any]:
         **physics,
         "technology": law.name,
         "forming": "full" if written else _forming_words(recipe),
-        "circuit": circuit_from(recipe.chip).label,
+        "circuit": circuit_from(recipe).label,
         "read_noise": law.read_noise,
         "cycle_spread_high": law.high_cycle_spread,
         "cycle_spread_low": law.low_cycle_spread,
         "stuck_fraction": law.stuck_low_fraction + law.stuck_high_fraction,
         **({"programming_error": law.programming_error} if written else {}),
         **({} if written else {"grain": recipe.search.grain}),
+        **_errors_of_circuit(model),
     }
+
+
+def _errors_of_circuit(model: nn.Module) -> dict[str, float]:
+    """What converters have cut off in the evaluation, and how wrong first-order wires were."""
+    counts = saturations(model).values()
+    errors = first_order_errors(model).values()
+    found = {}
+    if counts:
+        total = Saturation(sum(c.conversions for c in counts), sum(c.saturated for c in counts))
+        found["saturated_share"] = total.share
+    if errors:
+        found["first_order_error"] = max(errors)
+    return found
 
 
 def _forming_words(recipe: Recipe) -> str:

@@ -1,6 +1,7 @@
 """A MODEL ON A CHIP: one product that joins scores, masks, placement and circuit."""
 
 from secateur.network.attach import detach_, program_, prune_, pruned_weights, quantise_, settle_
+from secateur.network.calibrate import Saturation, calibrate_, first_order_errors, saturations
 from secateur.network.saving import load_, pack, save, unpack_
 from secateur.network.search import Search
 from secateur.network.survey import PRUNABLE, Where
@@ -13,9 +14,12 @@ __all__ = [
     "Grain",
     "ProgrammedWeight",
     "PrunedWeight",
+    "Saturation",
     "Search",
     "Where",
+    "calibrate_",
     "detach_",
+    "first_order_errors",
     "load_",
     "pack",
     "program_",
@@ -23,6 +27,7 @@ __all__ = [
     "pruned_weights",
     "quantise_",
     "read_tensors",
+    "saturations",
     "save",
     "settle_",
     "unpack_",

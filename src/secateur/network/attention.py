@@ -118,8 +118,9 @@ class ChipAttention(nn.Module):
         biases = [None] * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
         outputs = []
         for name, source, reading, bias in zip(_INPUTS, inputs, readings, biases, strict=True):
-            converted = self.converters[name](source) if name in self.converters else source
-            projected = reading.product(F.linear, converted)
+            converter = self.converters._modules.get(name)
+            converted = source if converter is None else converter(source)
+            projected = reading.product(F.linear, converted, converter)
             outputs.append(projected if bias is None else projected + bias.to(projected.dtype))
         return outputs
 

@@ -104,9 +104,9 @@ class ChipLayer(nn.Module):
     def _product(self, reading: Reading, inputs: Tensor, output_size: list[int] | None) -> Tensor:
         convolve = self.convolution
         if convolve is None:
-            return reading.product(F.linear, inputs)
+            return reading.product(F.linear, inputs, self.converter)
         if output_size is None and not any(getattr(self, "output_padding", ())):
-            return reading.product(convolve, inputs)
+            return reading.product(convolve, inputs, self.converter)
         layer: Any = self._original[0]
         if not convolve.transposed:
             raise TypeError("output_size is for transposed convolutions")
@@ -114,7 +114,7 @@ class ChipLayer(nn.Module):
             inputs, output_size, layer.stride, layer.padding, layer.kernel_size,
             convolve.dimensions, layer.dilation,
         )  # fmt: skip
-        return reading.product(lambda x, w: convolve(x, w, tuple(extra)), inputs)
+        return reading.product(lambda x, w: convolve(x, w, tuple(extra)), inputs, self.converter)
 
     def extra_repr(self) -> str:
         """The settings of the layer it was."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from secateur.circuit import Circuit, LinearMap
+from secateur.circuit import Circuit, InputConverter, LinearMap
 from secateur.errors import ModelError
 from secateur.keyed import key_of, normal
 
@@ -26,19 +26,32 @@ class Reading:
     circuit: Circuit | None = None
     key: int = 0
 
-    def product(self, linear: LinearMap, inputs: Tensor) -> Tensor:
-        """`linear(inputs, weight)` at the circuit's level of fidelity."""
+    def product(
+        self, linear: LinearMap, inputs: Tensor, converter: nn.Module | None = None
+    ) -> Tensor:
+        """`linear(inputs, weight)` at the circuit's level of fidelity.
+
+        Args:
+            linear: the layer's map.
+            inputs: of the layer.
+            converter: that they have passed.
+        """
         if self.circuit is None or self.deviation is None:
             return linear(inputs, self.weight)
+        levels = converter.levels() if isinstance(converter, InputConverter) else None
         return self.circuit.product(
-            linear, inputs, self.weight, self.deviation, gain=self.gain, key=self.key
-        )
+            linear, inputs, self.weight, self.deviation, gain=self.gain, key=self.key,
+            levels=levels,
+        )  # fmt: skip
 
     def part(self, start: int, stop: int) -> "Reading":
         """The reading of some of the outputs (first axis), with noise of its own."""
         deviation = None if self.deviation is None else self.deviation[start:stop]
         key = key_of(self.key, start)
-        return replace(self, weight=self.weight[start:stop], deviation=deviation, key=key)
+        circuit = None if self.circuit is None else self.circuit.part(start, stop)
+        return replace(
+            self, weight=self.weight[start:stop], deviation=deviation, key=key, circuit=circuit
+        )
 
 
 class WeightSource(nn.Module, ABC):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from secateur.circuit import InputConverter
+from secateur.circuit import BoundConverters, InputConverter
 from secateur.network.layers import settings_of
 from secateur.network.reading import PlainValue, WeightSource
 
@@ -72,8 +72,8 @@ class ChipRecurrent(nn.Module):
                 self.register_parameter(name, bias)
         converters = {name: converter() for name in weights}
         self.converters = nn.ModuleDict({n: c for n, c in converters.items() if c is not None})
-        for own in self.converters.values():
-            if isinstance(own, InputConverter):
+        for own in self.modules():
+            if isinstance(own, (InputConverter, BoundConverters)):
                 own.every = 1
 
     def flatten_parameters(self) -> None:
@@ -183,9 +183,10 @@ class ChipRecurrent(nn.Module):
         return moved
 
     def _product(self, name: str, inputs: Tensor, bias: str) -> Tensor:
-        if name in self.converters:
-            inputs = self.converters[name](inputs)
-        outputs = self._source(name).read().product(F.linear, inputs)
+        converter = self.converters._modules.get(name)
+        if converter is not None:
+            inputs = converter(inputs)
+        outputs = self._source(name).read().product(F.linear, inputs, converter)
         added = self._parameters.get(bias)
         return outputs if added is None else outputs + added
 

@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from secateur.chip import Region
-from secateur.circuit import InputConverter, LinearMap
+from secateur.circuit import BoundConverters, InputConverter, LinearMap
 from secateur.errors import ModelError
 from secateur.network.attach import quantise_
 from secateur.network.layers import Convolution
@@ -125,6 +125,8 @@ def trace(model: nn.Module, *inputs: Any) -> Trace:
     for module in twin.modules():
         if isinstance(module, InputConverter) and module.full_scale == 0.0:
             module.full_scale = 1.0
+        if isinstance(module, BoundConverters):
+            module.ranges = [known or 1.0 for known in module.ranges]
     found = _Count()
     _watch_(twin, found)
     # Attention's own products are counted as matrix products, not as a fused kernel.
@@ -239,10 +241,12 @@ class _WatchedReading(Reading):
     apart: Callable[[], Any] = contextlib.nullcontext
     first: int = 0
 
-    def product(self, linear: LinearMap, inputs: Tensor) -> Tensor:
+    def product(
+        self, linear: LinearMap, inputs: Tensor, converter: nn.Module | None = None
+    ) -> Tensor:
         """See `Reading.product`."""
         with self.apart():
-            outputs = super().product(linear, inputs)
+            outputs = super().product(linear, inputs, converter)
         self.watch(self.first, self.weight, inputs, outputs)
         return outputs
 

@@ -6,10 +6,11 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from secateur.chip import Chip, Region
+from secateur.chip import Chip, PairStatistics, Region
 from secateur.circuit import Circuit
 from secateur.keyed import key_of
 from secateur.network.reading import Reading, Uses, WeightSource, rank
+from secateur.network.wiring import SeenPairs, layout_of
 from secateur.topology import straight_through
 
 Grain = Literal["pair", "cell"]
@@ -63,6 +64,9 @@ class ChipWeight(WeightSource):
         self.chip, self.region, self.circuit, self.seed = chip, region, circuit, seed
         self.dtype, self.memory_format = like.dtype, memory_format_of(like)
         self.uses = Uses()
+        self.seen = SeenPairs(circuit.wires, region) if circuit.wires else None
+        # Converters have ranges of their own for every weight: a submodule.
+        self.level = circuit.bound(layout_of(region, seed=chip.seed))
         self.register_buffer(
             "gain", torch.tensor(gain, dtype=torch.float64, device=_device_of(chip))
         )
@@ -77,16 +81,24 @@ class ChipWeight(WeightSource):
     def read(self) -> Reading:
         """One read of the region."""
         key = self._next_key()
-        known = self.chip.statistics(self.region)
+        known = self.statistics()
         if known is None:
             cells = self.chip.read(self.region, key=key)
             weight, deviation = (cells[..., 0] - cells[..., 1]).mul_(self._gain), None
         else:
             deviation = known.deviation
-            weight = self.circuit.weight(known.difference, deviation, gain=self._gain, key=key)
+            weight = self.level.weight(known.difference, deviation, gain=self._gain, key=key)
         weight = self._learnable(self._laid_out(weight)).to(self.dtype)
         # A second key, so that noise per product is independent of noise per read.
-        return Reading(weight, deviation, self._gain, self.circuit, key ^ 1)
+        return Reading(weight, deviation, self._gain, self.level, key ^ 1)
+
+    def statistics(self) -> PairStatistics | None:
+        """Mean and noise of the pairs as the circuit sees them; None where the chip knows none."""
+        if self.seen is None:
+            return self.chip.statistics(self.region)
+        found = self.seen(self.chip, read=self.uses.count)
+        assert found is None or isinstance(found, PairStatistics)
+        return found
 
     def plain(self) -> Tensor:
         """The weight as one more read of the chip gives it."""

@@ -1,0 +1,53 @@
+"""The states of cells: a technology's numbers put into the laws of one cell."""
+
+from torch import Tensor
+
+from secateur import device
+from secateur.chip.placement import Geometry
+from secateur.device import Technology
+from secateur.keyed import cell_words, uniforms
+
+
+def breakdown(law: Technology, draw: Tensor, *, width: float) -> Tensor:
+    """Volts at which each cell breaks down under a pulse of `width` seconds."""
+    return device.breakdown_voltage(
+        draw, mean=law.breakdown_voltage, spread=law.breakdown_spread,
+        slope=law.breakdown_slope, width=width, reference_width=law.forming_width,
+    )  # fmt: skip
+
+
+def high_state(law: Technology, frozen: Tensor, cycle: Tensor, median: float | Tensor) -> Tensor:
+    """Siemens after forming or a SET, around the given median."""
+    return device.switched_conductance(
+        frozen, cycle, median=median,
+        device_spread=law.high_device_spread, cycle_spread=law.high_cycle_spread,
+    )  # fmt: skip
+
+
+def low_state(law: Technology, frozen: Tensor, cycle: Tensor) -> Tensor:
+    """Siemens after a RESET."""
+    return device.switched_conductance(
+        frozen, cycle, median=law.low_conductance,
+        device_spread=law.low_device_spread, cycle_spread=law.low_cycle_spread,
+    )  # fmt: skip
+
+
+def on_open_lines(
+    law: Technology, pairs: Tensor, geometry: Geometry, *, seed: int, purposes: tuple[int, int]
+) -> Tensor:
+    """Mask of the cells that a broken input or output line cuts off, + and - cells in turn.
+
+    Args:
+        law: with the shares of broken lines.
+        pairs: int64, physical pair addresses.
+        geometry: of the macros.
+        seed: of the chip.
+        purposes: of the draws for input and for output lines.
+    """
+    shares = (law.broken_input_fraction, law.broken_output_fraction)
+    cut = pairs.new_zeros(2 * len(pairs)).bool()
+    for line, purpose, share in zip(geometry.lines(pairs), purposes, shares, strict=True):
+        if share > 0.0:
+            draw = uniforms(cell_words(line, 0, seed=seed, purpose=purpose))[0]
+            cut |= device.broken_lines(draw, fraction=share)
+    return cut

@@ -1,0 +1,19 @@
+"""Large tensors in pieces that fit a processor's cache: several passes then cost little more."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+# Numbers treated at a time: so many, and what is derived from them, fit the cache.
+_BLOCK = 1 << 16
+
+
+def blocks(values: Tensor) -> Iterator[Tensor]:
+    """`values` in pieces along the first axis, views; whole where small or not on a CPU.
+
+    Tensors of the same shape are cut alike.
+    """
+    if values.dim() < 2 or values.device.type != "cpu" or values.numel() <= _BLOCK:
+        return iter((values,))
+    return iter(torch.split(values, max(_BLOCK * len(values) // values.numel(), 1)))

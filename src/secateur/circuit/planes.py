@@ -1,0 +1,39 @@
+"""Bit-serial inputs: one bit-plane after another drives the lines, and the sums are shifted."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from secateur.circuit.circuit import Levels
+
+
+def bit_planes(inputs: Tensor, levels: Levels) -> Iterator[tuple[int, Tensor]]:
+    """The planes of inputs, the least bit first: inputs = sum of shift x plane.
+
+    Signed inputs are in two's complement: the last plane, the sign's, has a negative shift.
+
+    Args:
+        inputs: whole multiples of the levels' step, inside their range; any shape.
+        levels: of the converter they came from.
+
+    Yields:
+        The shift, a power of 2, and the plane: 0 or the step, shaped as `inputs`.
+    """
+    steps = (inputs.detach() / levels.step).round_().to(torch.int32)
+    for bit in range(levels.bits):
+        plane = (steps >> bit & 1).to(inputs.dtype).mul_(levels.step)
+        sign = -1 if levels.signed and bit == levels.bits - 1 else 1
+        yield sign << bit, plane
+
+
+def noise_inputs(inputs: Tensor, levels: Levels) -> Tensor:
+    """The inputs of a single read that is as noisy as all planes together: its variance is theirs.
+
+    The variances of the planes add with their shifts squared, sum 4^bit plane^2, and so this is
+    the root of that for every input. Exact in distribution where nothing is converted in between.
+    """
+    total = torch.zeros_like(inputs)
+    for shift, plane in bit_planes(inputs, levels):
+        total.addcmul_(plane, plane, value=float(shift * shift))
+    return total.sqrt_()
