@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from secateur import __version__
+from secateur.cli.chip import chip
 from secateur.cli.command import Command, Debug
 from secateur.cli.cost import cost
 from secateur.cli.listing import arms, recipe, tasks, technologies
@@ -62,6 +63,7 @@ def secateur(
 
 for _command in (run, reproduce, report, cost, tasks, arms, technologies, recipe):
     app.command(cls=Command)(_command)
+app.add_typer(chip)
 
 
 def run_command_line() -> None:

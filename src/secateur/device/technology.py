@@ -123,7 +123,11 @@ class Technology(BaseModel):
 
     def with_values(self, **values: Any) -> "Technology":
         """The same technology with other numbers; their provenance becomes "set by the user"."""
-        provenance = {**self.provenance, **dict.fromkeys(values, "assumption: set by the user")}
+        return self.with_origin("set by the user", **values)
+
+    def with_origin(self, origin: str, **values: Any) -> "Technology":
+        """The same technology with numbers that come from somewhere else: a model, a fit."""
+        provenance = {**self.provenance, **dict.fromkeys(values, f"assumption: {origin}")}
         merged = {**self.model_dump(), **values, "provenance": provenance}
         return _validated(merged, where=f"technology {self.name}")
 

@@ -1,0 +1,84 @@
+"""`secateur chip`: from the physics of cells, and from measurements, to a technology."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secateur.cli.command import Command, Debug, Json
+from secateur.cli.printing import show, show_json, table
+from secateur.cli.quantities import percent, quantity
+
+chip = typer.Typer(
+    name="chip", no_args_is_help=True, rich_markup_mode="markdown",
+    help="Where a chip's randomness comes from, and technologies of your own.",
+)  # fmt: skip
+
+_Technology = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Preset or TOML file that gives what is not modelled."),
+]
+
+
+def form(
+    technology: _Technology = "taox-40nm",
+    *,
+    cells: Annotated[int, typer.Option(metavar="N", help="Cells to form in the model.")] = 400,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of every draw.")] = 0,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Draw filaments of a weak, a typical and a strong cell: PNG, SVG or PDF.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml",
+            show_default=False,
+            help="Write the technology with the model's forming statistics.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Form cells by a percolation model of dielectric breakdown.
+
+    Defects appear in a thin oxide until a path of them joins the electrodes; the path grows until
+    the compliance stops it. Thickness spread and time scale are fitted to the technology's
+    breakdown voltages; the spread and skew of the conductances are then predicted.
+
+    Examples:
+
+        secateur chip form
+        secateur chip form --explain filaments.png
+        secateur chip form --cells 2000 --out percolation.toml
+    """
+    from secateur.device import Technology
+    from secateur.device.breakdown import forming_report
+
+    report = forming_report(Technology.load(technology), cells=cells, seed=seed)
+    if explain is not None:
+        report.draw(explain)
+    if out is not None:
+        report.write(out)
+    if as_json:
+        show_json(report.table())
+        return
+    listed = table("quantity", "technology", "model", numbers=("technology", "model"))
+    for name, unit, measured, modelled in report.rows():
+        listed.add_row(name, quantity(measured, unit), quantity(modelled, unit))
+    fit = report.fit
+    verdict = "can be" if fit.slope_law_survives else "cannot be"
+    show(
+        listed,
+        f"The spread of breakdown voltages {verdict} that of percolation alone: a weakest cell "
+        f"this strong would have a probability of {percent(fit.pure_law)}. The extremes leave "
+        f"percolation at most {percent(fit.share_limit)} of the variance; the rest is thickness.",
+        *(str(path) for path in (explain, out) if path is not None),
+    )
+
+
+chip.command(cls=Command)(form)
