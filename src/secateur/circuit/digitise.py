@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from secateur.circuit.blocks import blocks
+from secateur.circuit.blocks import blocks, flat
 
 # What converters were given, each with the largest magnitude that is inside its range.
 Limits = list[tuple[Tensor, float]]
@@ -86,7 +86,7 @@ def digitise_(
         if saturated is not None:
             # Looking is cheaper than counting, and many blocks have nothing to count.
             if part.device.type == "cpu":
-                lowest, highest = (float(end) for end in part.aminmax())
+                lowest, highest = (float(end) for end in flat(part).aminmax())
                 if max(highest, -lowest) <= law.highest:
                     part.mul_(step)
                     continue
@@ -100,5 +100,5 @@ def range_of(sums: Tensor, *, headroom: float) -> float:
     """`headroom` times the root mean square of sums, but no further than their peak."""
     norm = torch.linalg.vector_norm(sums)
     # One transfer for the three numbers.
-    lowest, highest, norm = torch.stack([*sums.aminmax(), norm]).tolist()
+    lowest, highest, norm = torch.stack([*flat(sums).aminmax(), norm]).tolist()
     return float(min(headroom * norm / math.sqrt(sums.numel()), max(highest, -lowest)))
