@@ -127,9 +127,28 @@ def wires_table(record: Record) -> list[str]:
     return [*_begin(heading), f"| {' | '.join(cells)} |"]
 
 
+def inference_table(record: Record) -> list[str]:
+    """One row a level of the circuit: inference, memory, and a training step where measured."""
+    heading = (
+        "", "images a second", "of plain", "of plain, channels last", "peak memory", "first batch",
+    )  # fmt: skip
+    lines = _begin(heading)
+    for name, row in record["levels"].items():
+        cells = [
+            name, _grouped(row["images_per_second"]), f"{row['of_plain']:.2f}",
+            f"{row['of_channels_last']:.2f}", f"{row['megabytes']:.0f} MB", f"{row['first']:.1f} s",
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", *_begin(("training step", "ms", "ratio to dense"))]
+    for name, row in record["steps"].items():
+        lines.append(f"| {name} | {row['ms']:.1f} | {row['ratio']:.2f} |")
+    error = f"{record['first_order_error']:.1%}"
+    return [*lines, "", f"In this network the first order is wrong by up to {error} of a current."]
+
+
 TABLES: dict[str, Callable[[Record], list[str]]] = {
     "arms": arms_table, "variants": variants_table, "speed": speed_table,
-    "wires": wires_table, "gains": gains_table,
+    "wires": wires_table, "gains": gains_table, "inference": inference_table,
 }  # fmt: skip
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from secateur.circuit import Converters, Ideal, ReadPerStep, Wired
 from secateur.errors import DivergedError, FileError, SettingError
-from secateur.experiment.arms import ARMS
+from secateur.experiment.arms import ARMS, circuit_from
 from secateur.experiment.recipe import ARM_NAMES, Recipe
 from secateur.experiment.runner import run_experiment
 
@@ -108,6 +109,37 @@ def test_an_arm_runs_once_where_a_varied_setting_makes_no_difference_to_it(tmp_p
     assert len(losses) == 6
     assert losses["pruned", 0.0] == losses["pruned", 0.3]
     assert losses["programmed", 0.0] != losses["programmed", 0.3]
+
+
+def test_every_level_of_the_circuit_is_in_the_record(tmp_path):
+    """Reading, wires and converters, with what they have cut off and how wrong they may be."""
+    recipe = small(**{
+        "run.arms": ["programmed"], "training.epochs": 1, "chip.circuit": "read-per-product",
+        "wires.output_line_resistance": 1.0, "wires.evaluation": "first-order",
+        "converters.output_bits": 8, "converters.gain_spread": 0.01,
+    })  # fmt: skip
+    (group,) = run_experiment(recipe, tmp_path / "run")["results"]
+    physics = group["trials"][0]["physics"]
+    assert physics["circuit"] == circuit_from(recipe).label
+    for words in ("fresh noise", "0 and 1 ohms a segment", "8-bit converters"):
+        assert words in physics["circuit"]
+    assert 0.0 <= physics["saturated_share"] < 0.05
+    assert 0.0 < physics["first_order_error"] < 0.5
+
+
+def test_levels_are_composed_from_settings():
+    assert circuit_from(small()) == ReadPerStep()
+    assert circuit_from(small(**{"chip.circuit": "ideal"})) == Ideal()
+    wires = {"wires.source_resistance": 5.0, "wires.double_sided": True, "wires.interval": 7}
+    wired = Wired(
+        ReadPerStep(), input_line_resistance=0.0, output_line_resistance=0.0,
+        source_resistance=5.0, double_sided=True, interval=7,
+    )  # fmt: skip
+    assert circuit_from(small(**wires)) == wired
+    ends = {"converters.output_bits": 6, "converters.output_headroom": 3.0}
+    assert circuit_from(small(**wires, **ends)) == Converters(wired, output_bits=6, headroom=3.0)
+    serial = {"converters.bit_serial": True}
+    assert circuit_from(small(**serial)) == Converters(output_bits=None, bit_serial=True)
 
 
 @pytest.mark.parametrize("arm", ARMS)

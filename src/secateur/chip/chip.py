@@ -171,6 +171,13 @@ class Chip(ABC):
         """Mean and noise of a region's pairs where the chip knows them, None where it does not."""
         return None
 
+    def mark(self) -> tuple[object, int] | None:
+        """As long as object and number are the same, no conductance has changed.
+
+        None where a chip cannot tell.
+        """
+        return None
+
     def cell_statistics(self, cells: Tensor) -> CellStatistics | None:
         """Mean and noise of cells where the chip knows them, None where it does not.
 

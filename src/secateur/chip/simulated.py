@@ -127,6 +127,10 @@ class SimulatedChip(Chip):
             self._deviation[region.pairs].view(region.shape),
         )
 
+    def mark(self) -> tuple[object, int]:
+        """See `Chip.mark`: torch counts what is written into a tensor."""
+        return self._conductance, self._conductance._version
+
     def cell_statistics(self, cells: Tensor) -> CellStatistics:
         """See `Chip.cell_statistics`."""
         pristine = self._conductance.new_full((1,), self.technology.pristine_conductance)

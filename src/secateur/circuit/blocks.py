@@ -17,3 +17,10 @@ def blocks(values: Tensor) -> Iterator[Tensor]:
     if values.dim() < 2 or values.device.type != "cpu" or values.numel() <= _BLOCK:
         return iter((values,))
     return iter(torch.split(values, max(_BLOCK * len(values) // values.numel(), 1)))
+
+
+def flat(values: Tensor) -> Tensor:
+    """`values` without axes, in the order of memory: a view where there are no gaps."""
+    last = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
+    # Reductions over all of it would copy a tensor whose channels are last.
+    return values.permute(0, 2, 3, 1).reshape(-1) if last else values.reshape(-1)

@@ -170,7 +170,9 @@ def _add_column_noise(
             # Where channels are last, a product of two layouts would be slow.
             draw = draw.as_strided(part.shape, torch.empty_like(part).stride())
             # A sum of squares may come out a rounding error below zero.
-            part.clamp_min_(0.0).sqrt_().mul_(draw)
-            if not outputs.requires_grad:
-                sums.add_(part)
+            part.clamp_min_(0.0).sqrt_()
+            if outputs.requires_grad:
+                part.mul_(draw)
+            else:
+                sums.addcmul_(part, draw)
     return outputs.add_(variance) if outputs.requires_grad else outputs

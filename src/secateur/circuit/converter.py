@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from secateur.circuit.blocks import blocks, flat
 from secateur.circuit.circuit import Levels
 from secateur.errors import SettingError
 
@@ -40,6 +41,11 @@ def quantise(inputs: Tensor, *, step: float, bits: int, signed: bool) -> Tensor:
     """
     highest = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
     lowest = -highest if signed else 0
+    if not (torch.is_grad_enabled() and inputs.requires_grad):
+        levels = torch.empty_like(inputs)
+        for part, out in zip(blocks(inputs), blocks(levels), strict=True):
+            torch.mul(part, 1.0 / step, out=out).round_().clamp_(lowest, highest).mul_(step)
+        return levels
     # torch leaves `apply` untyped.
     result = _Quantise.apply(inputs, step, lowest, highest)  # type: ignore[no-untyped-call,unused-ignore]
     assert isinstance(result, Tensor)
@@ -105,7 +111,7 @@ class InputConverter(nn.Module):
     def _follow(self, inputs: Tensor) -> None:
         norm = torch.linalg.vector_norm(inputs)
         # One transfer for the three numbers.
-        lowest, highest, norm = torch.stack([*inputs.aminmax(), norm]).tolist()
+        lowest, highest, norm = torch.stack([*flat(inputs).aminmax(), norm]).tolist()
         self.signed = self.signed or lowest < 0.0
         peak = min(self.headroom * norm / math.sqrt(inputs.numel()), max(highest, -lowest))
         if self.full_scale == 0.0:

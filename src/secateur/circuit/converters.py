@@ -1,13 +1,13 @@
 """Converters at both ends: bit-serial or analog inputs, digitised sums of every tile."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from secateur.circuit.circuit import Circuit, Layout, Levels, LinearMap, ReadPerStep
-from secateur.circuit.digitise import digitise_, range_of
+from secateur.circuit.digitise import Limits, digitise_, range_of, straight_through
 from secateur.circuit.partial import Partial, Read, partials
 from secateur.circuit.planes import bit_planes, noise_inputs
 from secateur.circuit.wired import Wired
@@ -176,23 +176,26 @@ class BoundConverters(nn.Module, Circuit):
                 before a range is known.
         """
         read = Read(self.settings.level, linear, weight, deviation, gain)
-        if not self.settings.bit_serial:
-            result = self._digitised(read, [(1, inputs)], key, outputs)
-        elif levels is None:
+        if self.settings.bit_serial and levels is None:
             raise SettingError(
                 "Bit-serial inputs, but no converter makes them whole numbers of steps",
                 remedy="Give input_bits to prune_ or program_",
             )
-        elif self.settings.output_bits is None:
-            # Nothing is converted between the planes: one product, and the noise of all of them.
-            result = read.noisy(linear(inputs, weight), noise_inputs(inputs, levels), key)
+        if levels is not None and self.settings.bit_serial:
+            if self.settings.output_bits is None:
+                # Nothing is converted between the planes: one product, the noise of all of them.
+                return read.noisy(linear(inputs, weight), noise_inputs(inputs, levels), key)
+            planes: Iterator[tuple[int, Tensor]] = bit_planes(inputs, levels)
         else:
-            with torch.no_grad():
-                result = self._digitised(read, bit_planes(inputs, levels), key, outputs)
-            if torch.is_grad_enabled() and (inputs.requires_grad or weight.requires_grad):
-                plain = linear(inputs, weight)
-                result = plain + (result - plain.detach())
-        return result
+            planes = iter([(1, inputs.detach())])
+        if not (torch.is_grad_enabled() and (inputs.requires_grad or weight.requires_grad)):
+            return self._digitised(read, planes, key, outputs)
+        plain = linear(inputs, weight)
+        limits: Limits = []
+        with torch.no_grad():
+            whole = None if self.settings.bit_serial else plain.detach()
+            result = self._digitised(read, planes, key, outputs, whole=whole, limits=limits)
+        return straight_through(plain, result=result, limits=limits)
 
     def part(self, start: int, stop: int) -> Circuit:
         """These converters for some of the outputs."""
@@ -223,27 +226,40 @@ class BoundConverters(nn.Module, Circuit):
     # --- Inside -----------------------------------------------------------------------------
 
     def _digitised(
-        self, read: Read, planes: Iterable[tuple[int, Tensor]], key: int, outputs: slice
-    ) -> Tensor:
-        """Sums of every partial and plane, each digitised, shifted and added."""
+        self, read: Read, planes: Iterable[tuple[int, Tensor]], key: int, outputs: slice, *,
+        whole: Tensor | None = None, limits: Limits | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Sums of every partial and plane, each digitised, shifted and added.
+
+        Args:
+            read: what to multiply by.
+            planes: shifts and inputs.
+            key: of the noise.
+            outputs: which of the weight's.
+            whole: the ideal sum of all partials of one plane, which is then not computed again.
+            limits: gets what the converters of a plane of `whole` were given.
+        """
         look = self.training and (self.products < _FIRST or self.products % self.every == 0)
         self.products += self.training
         known, peaks = list(self.ranges), [0.0] * len(self.ranges)
         total: Tensor | None = None
         for shift, plane in planes:
-            for number, partial in enumerate(self._partials_on(read.weight.device)):
-                sums = read.sums(plane, partial, key_of(key, shift, number))
+            every = self._partials_on(read.weight.device)
+            own_keys = [key_of(key, shift, number) for number in range(len(every))]
+            for partial, sums in zip(every, read.sums(plane, every, own_keys, whole), strict=True):
                 if look:
-                    found = range_of(sums.detach(), headroom=self.settings.headroom)
+                    found = range_of(sums, headroom=self.settings.headroom)
                     peaks[partial.span] = max(peaks[partial.span], found)
                 full_scale = known[partial.span] or peaks[partial.span]
-                sums = self._converted(
-                    sums, partial, full_scale, read.touched(plane, partial), outputs
-                )
+                touched = read.touched(plane, partial)
+                converted = self._converted(
+                    sums, partial, full_scale=full_scale, touched=touched, outputs=outputs,
+                    limits=None if whole is None else limits,
+                )  # fmt: skip
                 if total is None:
-                    total = sums if shift == 1 else sums * shift
+                    total = converted if shift == 1 else converted * shift
                 else:
-                    total = torch.add(total, sums, alpha=shift)
+                    total.add_(converted, alpha=shift)
         for span, peak in enumerate(peaks):
             # Sums that are all zero tell nothing of the range.
             if peak > 0.0:
@@ -253,8 +269,8 @@ class BoundConverters(nn.Module, Circuit):
         return total
 
     def _converted(
-        self, sums: Tensor, partial: Partial, full_scale: float, touched: Tensor | None,
-        outputs: slice,
+        self, sums: Tensor, partial: Partial, *, full_scale: float, touched: Tensor | None,
+        outputs: slice, limits: Limits | None,
     ) -> Tensor:  # fmt: skip
         bits = self.settings.output_bits
         assert bits is not None
@@ -273,14 +289,17 @@ class BoundConverters(nn.Module, Circuit):
             repeats = (groups, *(1,) * (gain.dim() - 1))
             gain, offset = gain.repeat(repeats), offset.repeat(repeats) * full_scale
             offset = offset if touched is None else offset * touched
-        saturated = self.saturated
-        if self.training:
-            saturated = torch.zeros_like(saturated)
-        else:
-            share = 1.0 if touched is None else float(touched.to(torch.float32).mean())
-            self.conversions += round(sums.numel() * share)
         # Before the first sum that is not zero the range is zero, and so is every result.
         step = max(full_scale / (2 ** (bits - 1) - 1), torch.finfo(torch.float32).tiny)
+        if limits is not None:
+            given = sums if gain is None or offset is None else sums * gain + offset
+            # What rounds to the last level is inside.
+            limits.append((given, (2 ** (bits - 1) - 0.5) * step))
+            sums, gain, offset = given.clone(), None, None
+        saturated = None if self.training else self.saturated
+        if not self.training:
+            share = 1.0 if touched is None else float(touched.to(torch.float32).mean())
+            self.conversions += round(sums.numel() * share)
         return digitise_(sums, step=step, bits=bits, saturated=saturated, gain=gain, offset=offset)
 
     def _partials_on(self, device: torch.device) -> list[Partial]:

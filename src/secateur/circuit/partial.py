@@ -1,6 +1,7 @@
 """Sums that are converted on their own: rows of one macro, one position of a transposed kernel."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -60,8 +61,29 @@ class Read:
             sums, self.linear, inputs, self.deviation, gain=self.gain, key=key
         )
 
-    def sums(self, inputs: Tensor, partial: Partial, key: int) -> Tensor:
-        """Noisy sums of a part."""
+    def sums(
+        self, inputs: Tensor, every: "Sequence[Partial]", keys: Sequence[int],
+        whole: Tensor | None = None,
+    ) -> Iterator[Tensor]:  # fmt: skip
+        """Noisy sums of every part in turn.
+
+        Args:
+            inputs: of the layer.
+            every: the parts.
+            keys: of the noise of each.
+            whole: the ideal sum of all parts where it is known: the first part is then what the
+                others leave of it.
+        """
+        parts = [self._part(inputs, partial) for partial in every]
+        ideal: list[Tensor | None] = [None] * len(parts)
+        if whole is not None:
+            ideal = [None, *(read.linear(given, read.weight) for read, given in parts[1:])]
+            ideal[0] = whole.clone() if len(parts) == 1 else whole - sum(ideal[1:])  # type: ignore[arg-type,operator]
+        for (read, given), sums, key in zip(parts, ideal, keys, strict=True):
+            yield read.noisy(read.linear(given, read.weight) if sums is None else sums, given, key)
+
+    def _part(self, inputs: Tensor, partial: "Partial") -> "tuple[Read, Tensor]":
+        """What a part multiplies, and by what."""
         weight, deviation = self.weight, self.deviation
         mask, channels = partial.mask, partial.channels
         # The channels of a group take turns on the same rows: nothing is left out there.
@@ -72,8 +94,7 @@ class Read:
             mask = None if mask is None else mask.narrow(1, first, length)
         if mask is not None:
             weight, deviation = weight * mask.to(weight.dtype), deviation * mask
-        own = replace(self, weight=weight, deviation=deviation)
-        return own.noisy(self.linear(inputs, weight), inputs, key)
+        return replace(self, weight=weight, deviation=deviation), inputs
 
     @torch.no_grad()
     def touched(self, inputs: Tensor, partial: Partial) -> Tensor | None:

@@ -112,8 +112,9 @@ def effective_deviation(deviation: Tensor, *, conductance: Tensor, effective: Te
 
     A cell's noise current loses at its input line what its voltage loses there, and at its output
     line what its own current loses: by reciprocity the two factors are those of its mean current,
-    G_eff / G. Left out is that a noisy cell shifts the drops its neighbours see, smaller by a
-    cell's share of a line's current.
+    G_eff / G. Exact for one driven row. Left out is what the other rows lift the output line by,
+    and with it the cell's voltage: with inputs of one sign the noise comes out too large, by up
+    to the share of the voltage that is lost along the output lines.
 
     Args:
         deviation: siemens, of each cell, any shape.

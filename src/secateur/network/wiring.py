@@ -1,6 +1,7 @@
 """A region's pairs as the output lines see them: found once, and anew when their array changes."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,7 @@ class SeenPairs(nn.Module):
         self.wires, self.region = wires, region
         self._arrays: list[_Array] = []
         self._placed = -1
+        self._mark: tuple[object, int] | None = None
         self._whole: dict[bool, PairStatistics] = {}
         for name in ("difference", "deviation"):
             held = torch.zeros(region.shape) if wires.interval > 1 else None
@@ -74,6 +76,11 @@ class SeenPairs(nn.Module):
         None where the chip does not know its cells.
         """
         self._place(chip)
+        mark = chip.mark()
+        same = mark and self._mark and mark[0] is self._mark[0] and mark[1] == self._mark[1]
+        if same and exact in self._whole:
+            return self._whole[exact]
+        self._mark = mark
         for array in self._arrays:
             known = chip.cell_statistics(array.cells)
             if known is None:
@@ -95,6 +102,10 @@ class SeenPairs(nn.Module):
         if any(self.statistics(chip, exact=exact) is None for exact in (False, True)):
             return None
         return max(relative_error(a.lines[False], a.lines[True]) for a in self._arrays)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy's chip is another: it has to look.
+        return {**self.__dict__, "_mark": None}
 
     # --- Inside -----------------------------------------------------------------------------
 
