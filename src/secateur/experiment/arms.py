@@ -106,7 +106,7 @@ class Digital(Arm):
         """See `Arm.heeds`."""
         if path.startswith("converters."):
             return self.quantised and path.endswith((".input_bits", ".headroom"))
-        return not path.startswith(("chip.", "search.", "wires."))
+        return not path.startswith(("chip.", "search.", "wires.", "stress."))
 
     def attach(
         self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int

@@ -125,6 +125,15 @@ class SearchSettings(_Section):
     score_scale: float = Field(1.0, gt=0, description="multiplies the initial scores")
 
 
+class Stress(_Section):
+    """What finished models are put through, each on a copy, beside what is reported."""
+
+    ages: tuple[Annotated[float, Field(ge=0)], ...] = Field((), description="seconds")
+    failed: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
+        (), description="shares of the cells that fail, half of them low and half high"
+    )
+
+
 class Recipe(_Section):
     """A task's complete settings. `arms` holds what single arms set differently."""
 
@@ -135,6 +144,7 @@ class Recipe(_Section):
     chip: ChipSettings = ChipSettings()
     wires: WireSettings = WireSettings()
     search: SearchSettings = SearchSettings()
+    stress: Stress = Stress()
     network: dict[str, Any] = Field(default_factory=dict)
     arms: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
@@ -281,13 +291,18 @@ def _keys_at(path: Sequence[str]) -> list[str]:
 
 
 def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Arrays of the run section as tuples: strict validation keeps lists and tuples apart.
+    """Arrays of `run` and `stress` as tuples: strict validation keeps lists and tuples apart.
 
     A task that is only a name is a task without settings.
     """
     whole = dict(table)
     if isinstance(whole.get("task"), str):
         whole["task"] = {"name": whole["task"]}
+    if isinstance(whole.get("stress"), Mapping):
+        whole["stress"] = {
+            kind: tuple(values) if isinstance(values, list) else values
+            for kind, values in whole["stress"].items()
+        }
     if isinstance(whole.get("run"), Mapping):
         run = dict(whole["run"])
         if isinstance(run.get("arms"), list):

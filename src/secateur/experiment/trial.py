@@ -18,6 +18,7 @@ from secateur.experiment.checkpoint import restore_checkpoint, save_checkpoint
 from secateur.experiment.evaluate import chip_of, programming_energy_of, pulses_of
 from secateur.experiment.maps import save_arrays, save_maps
 from secateur.experiment.recipe import Recipe
+from secateur.experiment.stress import stressed
 from secateur.experiment.training import Trainer, keep_freed_memory
 from secateur.files import write_atomically
 from secateur.keyed import key_of
@@ -106,6 +107,11 @@ def run_trial(
     saturations(model, reset=True)
     found = task.measure(model, measured)
     result = _result(trial, own, trainer, found, seed=seed, notes=notes)
+    result["stress"] = stressed(
+        model, own.stress, seed=seed,
+        measure=lambda twin: dict(task.measure(twin, measured).figures),
+        renew=lambda twin: renew_norms(twin, training, batch_size=own.training.batch_size),
+    )  # fmt: skip
     if trial.chip == 0 and trial.part == "test" and chip_of(model) is not None:
         save_maps(folder / "maps.npz", model)
         result["maps"] = f"trials/{folder.name}/maps.npz"

@@ -71,6 +71,7 @@ class Trial(_Part):
     wall_time_s: float | None = None
     maps: str | None = None
     arrays: str | None = None
+    stress: list[dict[str, Any]] = []
     anatomy: Annotated[dict[str, Facts], BeforeValidator(_absent_as_empty)] = {}
 
     @property

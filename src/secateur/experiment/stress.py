@@ -1,0 +1,70 @@
+"""What finished models are put through: age and failing cells, each on a copy of model and chip."""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from secateur.chip import SimulatedChip
+from secateur.experiment.evaluate import chip_of
+from secateur.experiment.recipe import Stress
+from secateur.keyed import generator, key_of
+
+Figures = dict[str, float]
+
+
+def stressed(
+    model: nn.Module, stress: Stress, *, measure: Callable[[nn.Module], Figures],
+    renew: Callable[[nn.Module], None], seed: int,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Figures after each hardship, as it is and with the norms' statistics taken anew.
+
+    Args:
+        model: trained; left as it is.
+        stress: ages in seconds, and shares of cells that fail.
+        measure: figures of a model.
+        renew: takes a model's norm statistics anew, without a pulse.
+        seed: of the cells that fail.
+
+    Returns:
+        `kind`, `value`, `figures` and `renewed` of each; none for a model without a chip.
+    """
+    found = []
+    for kind, value, hardship in _hardships(stress, seed):
+        twin = copy.deepcopy(model)
+        chip = chip_of(twin)
+        if not isinstance(chip, SimulatedChip):
+            return []
+        hardship(chip)
+        plain = measure(twin)
+        renew(twin)
+        found.append({"kind": kind, "value": value, "figures": plain, "renewed": measure(twin)})
+    return found
+
+
+def fail_cells(chip: SimulatedChip, share: float, *, seed: int) -> None:
+    """Brings a random share of the placed cells to a state of its own, half of them low, half high.
+
+    What a failed cell looks like from then on, since a finished model is sent no pulses. The
+    pulses that bring it there are counted, and pristine cells stay pristine.
+
+    Args:
+        chip: whose cells fail.
+        share: of the cells, 0 to 1.
+        seed: of the choice; cells that fail at a small share fail at a larger one too.
+    """
+    count = chip.ledger.form.numel()
+    draw = torch.rand(count, generator=generator(key_of(seed, "fail"))).to(chip.device)
+    chip.reset((draw < share / 2).nonzero().view(-1))
+    chip.set((draw > 1.0 - share / 2).nonzero().view(-1))
+
+
+def _hardships(
+    stress: Stress, seed: int
+) -> Iterator[tuple[str, float, Callable[[SimulatedChip], None]]]:
+    for seconds in stress.ages:
+        yield "age", seconds, lambda chip, s=seconds: chip.advance(s)  # type: ignore[misc]
+    for share in stress.failed:
+        yield "failed", share, lambda chip, s=share: fail_cells(chip, s, seed=seed)  # type: ignore[misc]
