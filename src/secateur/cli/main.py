@@ -15,6 +15,7 @@ from secateur.cli.listing import arms, recipe, tasks, technologies
 from secateur.cli.report import report
 from secateur.cli.reproduce import reproduce
 from secateur.cli.run import run
+from secateur.cli.technologies import compare_technologies
 
 app = typer.Typer(
     name="secateur",
@@ -61,7 +62,17 @@ def secateur(
     """
 
 
-for _command in (run, reproduce, report, cost, tasks, arms, technologies, recipe):
+for _command in (
+    run,
+    reproduce,
+    report,
+    cost,
+    tasks,
+    arms,
+    technologies,
+    compare_technologies,
+    recipe,
+):
     app.command(cls=Command)(_command)
 app.add_typer(chip)
 

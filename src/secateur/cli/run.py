@@ -164,7 +164,7 @@ def run(
     )
     chosen = recipe_of(asked)
     directory = out or _new_directory(chosen.task.name)
-    record = _carry_out(chosen, directory, data=data, resume=resume, command=command_line(ctx))
+    record = carry_out(chosen, directory, data=data, resume=resume, command=command_line(ctx))
     _print(record, directory, as_json=as_json)
 
 
@@ -172,9 +172,10 @@ def _new_directory(task: str) -> Path:
     return Path("runs") / f"{task}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def _carry_out(
+def carry_out(
     recipe: "Recipe", directory: Path, *, data: Path | None, resume: bool, command: str
 ) -> dict[str, Any]:
+    """Runs a recipe with its progress on stderr; says how to go on where it is interrupted."""
     from secateur.experiment.runner import run_experiment
 
     try:

@@ -102,10 +102,10 @@ def _drawer(
         for arm, points in lines.items():
             look = look_of(arm)
             x, plain, renewed = zip(*points, strict=True)
-            settings: dict[str, Any] = {"color": look.colour.light, "linewidth": 1.8, "linestyle": look.dash}
-            axes.plot(x, 100 * np.array(plain), alpha=0.4, **settings)
+            settings: dict[str, Any] = {"color": look.colour.light, "linestyle": look.dash}
+            axes.plot(x, 100 * np.array(plain), lw=1.8, alpha=0.4, **settings)
             axes.plot(
-                x, 100 * np.array(renewed), marker=look.marker, markersize=4.5, mew=0, **settings
+                x, 100 * np.array(renewed), marker=look.marker, ms=4.5, mew=0, lw=1.8, **settings
             )
         if logarithmic_axis and all(points[0][0] > 0 for points in lines.values()):
             logarithmic(axes, "x")
