@@ -63,8 +63,8 @@ def plate_of(key: str, run: Run) -> Plate | None:
             f"{numbers.percent(points[-1][1])}"
             for (technology, arm), points in found.items()
         ),
-        caption=f"{run.split} {run.record.metric_title}, percent, mean of the chips: a mark for "
-        "the fresh memory, a line to what is left at the greatest age, norms taken anew.",
+        caption=f"{run.split.capitalize()} {run.record.metric_title}, percent, mean of the chips: "
+        "a mark for the fresh memory, a line to all ages with norms taken anew, a bar at the last.",
         title="Memories",
         legend=arms,
     )
