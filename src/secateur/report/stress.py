@@ -36,8 +36,8 @@ def plates(key: str, run: Run) -> list[Plate]:
                     _drawer(lines, axis, logarithmic_axis=kind == "age"),
                     alt=f"{title}: " + "; ".join(_words(arm, p) for arm, p in lines.items()),
                     caption=f"{run.split.capitalize()} {run.record.metric_title}, percent, mean of "
-                    "the chips. Full lines: the norms' statistics taken anew, without a pulse; faint: as it "
-                    "is.",
+                    "the chips. Full lines: the norms' statistics taken anew, without a pulse; "
+                    "faint: as it is.",
                     title=title,
                     size="half",
                     legend=tuple(lines),
