@@ -10,6 +10,7 @@ import typer
 from secateur import __version__
 from secateur.cli.command import Command, Debug
 from secateur.cli.cost import cost
+from secateur.cli.export import export
 from secateur.cli.listing import arms, recipe, tasks, technologies
 from secateur.cli.report import report
 from secateur.cli.run import run
@@ -60,6 +61,10 @@ def secateur(
 
 for _command in (run, report, cost, tasks, arms, technologies, recipe):
     app.command(cls=Command)(_command)
+
+chip = typer.Typer(no_args_is_help=True, help="Look at a chip, or take it elsewhere.")
+chip.command(cls=Command)(export)
+app.add_typer(chip, name="chip", rich_help_panel=None)
 
 
 def run_command_line() -> None:
