@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from secateur.circuit.wires import check_array
 from secateur.errors import SettingError
 
 
@@ -30,8 +31,13 @@ def spice_netlist(
         sense_resistance: ohms of a sense amplifier's input.
 
     Raises:
-        SettingError: for voltages that do not fit the rows.
+        SettingError: for voltages that do not fit the rows, and for conductances or resistances
+            that are negative or not finite.
     """
+    check_array(
+        conductance, input_line_resistance, output_line_resistance, source_resistance,
+        sense_resistance,
+    )  # fmt: skip
     rows, columns = conductance.shape
     if voltages.shape != (rows,):
         raise SettingError(f"Voltages of shape {tuple(voltages.shape)} for {rows} input lines")

@@ -57,7 +57,7 @@ def effective_conductance(
     Raises:
         SettingError: for conductances or resistances that are negative or not finite.
     """
-    _check(conductance, input_line_resistance, output_line_resistance, source_resistance,
+    check_array(conductance, input_line_resistance, output_line_resistance, source_resistance,
            sense_resistance)  # fmt: skip
     cells = conductance.detach().to(torch.float64)
     right, left = _ladder(
@@ -96,7 +96,7 @@ def first_order_conductance(
 
     Args and errors as `effective_conductance`; the result has the dtype of `conductance`.
     """
-    _check(conductance, input_line_resistance, output_line_resistance, source_resistance,
+    check_array(conductance, input_line_resistance, output_line_resistance, source_resistance,
            sense_resistance)  # fmt: skip
     along = _line_drop(
         conductance, segment=input_line_resistance, end=source_resistance,
@@ -129,6 +129,34 @@ def relative_error(approximate: Tensor, exact: Tensor) -> float:
     """Largest error of a column's current, over the exact one, with equal voltages on all rows."""
     wrong, right = approximate.to(exact.dtype).sum(dim=0), exact.sum(dim=0)
     return float(((wrong - right).abs() / right.abs().clamp_min(1e-300)).max())
+
+
+def check_array(conductance: Tensor, *resistances: float) -> None:
+    """Refuses what is no array of cells on lines.
+
+    Raises:
+        SettingError: for conductances or resistances that are negative or not finite.
+    """
+    if conductance.dim() != 2 or not conductance.numel():
+        raise SettingError(
+            f"An array of shape {tuple(conductance.shape)} has no rows and columns",
+            remedy="Give conductances (rows, columns)",
+        )
+    wrong = ~torch.isfinite(conductance) | (conductance < 0.0)
+    if bool(wrong.any()):
+        row, column = (int(n) for n in wrong.nonzero()[0])
+        raise SettingError(
+            f"The conductance in row {row}, column {column} is {float(conductance[row, column])} S",
+            cause="a measurement that failed, or a difference of two cells",
+            remedy="Give 0 or more, finite; an open cell has 0",
+        )
+    for resistance in resistances:
+        if not (math.isfinite(resistance) and resistance >= 0.0):
+            raise SettingError(
+                f"A resistance is {resistance} ohms",
+                cause="an open line is no line: its cells have conductance 0",
+                remedy="Give 0 or more, finite",
+            )
 
 
 def _line_drop(cells: Tensor, *, segment: float, end: float, double_sided: bool = False) -> Tensor:
@@ -209,26 +237,3 @@ def _in_series(admittance: Tensor, currents: Tensor, *, resistance: float) -> No
     # Symmetric but for rounding, which would grow from row to row.
     torch.add(solved, solved.T, out=admittance).mul_(0.5)
     currents.copy_(torch.cholesky_solve(currents, factor))
-
-
-def _check(conductance: Tensor, *resistances: float) -> None:
-    if conductance.dim() != 2 or not conductance.numel():
-        raise SettingError(
-            f"An array of shape {tuple(conductance.shape)} has no rows and columns",
-            remedy="Give conductances (rows, columns)",
-        )
-    wrong = ~torch.isfinite(conductance) | (conductance < 0.0)
-    if bool(wrong.any()):
-        row, column = (int(n) for n in wrong.nonzero()[0])
-        raise SettingError(
-            f"The conductance in row {row}, column {column} is {float(conductance[row, column])} S",
-            cause="a measurement that failed, or a difference of two cells",
-            remedy="Give 0 or more, finite; an open cell has 0",
-        )
-    for resistance in resistances:
-        if not (math.isfinite(resistance) and resistance >= 0.0):
-            raise SettingError(
-                f"A resistance is {resistance} ohms",
-                cause="an open line is no line: its cells have conductance 0",
-                remedy="Give 0 or more, finite",
-            )

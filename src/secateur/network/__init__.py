@@ -2,6 +2,7 @@
 
 from secateur.network.attach import detach_, program_, prune_, pruned_weights, quantise_, settle_
 from secateur.network.calibrate import Saturation, calibrate_, first_order_errors, saturations
+from secateur.network.saved_chip import SavedChip, read_chip
 from secateur.network.saving import load_, pack, save, unpack_
 from secateur.network.search import Search
 from secateur.network.survey import PRUNABLE, Where
@@ -15,6 +16,7 @@ __all__ = [
     "ProgrammedWeight",
     "PrunedWeight",
     "Saturation",
+    "SavedChip",
     "Search",
     "Where",
     "calibrate_",
@@ -26,6 +28,7 @@ __all__ = [
     "prune_",
     "pruned_weights",
     "quantise_",
+    "read_chip",
     "read_tensors",
     "saturations",
     "save",

@@ -93,7 +93,7 @@ def unpack_(
     model: nn.Module, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> nn.Module:
     """Brings a model and its chip to what `pack` has given; see `load_`."""
-    header = _header(metadata)
+    header = header_of(metadata)
     _check_settings(_settings(model), header["settings"])
     state = {n.removeprefix("network/"): t for n, t in tensors.items() if n.startswith("network/")}
     state |= {alias: state[name] for alias, name in header["aliases"].items() if name in state}
@@ -111,10 +111,12 @@ def unpack_(
     return model
 
 
-# --- Inside ----------------------------------------------------------------------------------
+def header_of(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Version, aliases and settings from the metadata that `pack` has given.
 
-
-def _header(metadata: Mapping[str, str]) -> dict[str, Any]:
+    Raises:
+        FileError: for another file's.
+    """
     try:
         header: dict[str, Any] = json.loads(metadata[_HEADER])
         version, *_ = header["version"], header["aliases"], header["settings"]
@@ -130,6 +132,9 @@ def _header(metadata: Mapping[str, str]) -> dict[str, Any]:
             remedy="Use the version of secateur that wrote it",
         )
     return header
+
+
+# --- Inside ----------------------------------------------------------------------------------
 
 
 def _check_settings(here: dict[str, Any], saved: dict[str, Any]) -> None:
