@@ -1,9 +1,13 @@
 """Files that are either whole or not there."""
 
+import io
 import os
 from pathlib import Path
+from typing import Any
 
-from secateur.errors import FileError
+from secateur.errors import FileError, SettingError
+
+_PICTURES = (".png", ".svg", ".pdf")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -27,3 +31,19 @@ def write_atomically(path: Path, content: bytes) -> None:
             cause="a full disk or a folder without write permission",
             remedy="Free some space or choose another --out; what was there before is unharmed",
         ) from error  # fmt: skip
+
+
+def write_figure(path: Path, figure: Any) -> None:
+    """Writes a matplotlib figure as PNG, SVG or PDF, as the file's name says.
+
+    Raises:
+        SettingError: for a name that ends in none of these.
+        FileError: where it cannot be written.
+    """
+    if path.suffix.lower() not in _PICTURES:
+        raise SettingError(
+            f"{path} is no picture", remedy=f"End its name in one of {', '.join(_PICTURES)}"
+        )
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix.lower()[1:], dpi=150)
+    write_atomically(path, buffer.getvalue())

@@ -1,6 +1,9 @@
 """`secateur chip`: the model's report, its picture, and the technology it writes."""
 
+import csv
 import json
+
+import numpy as np
 
 from secateur.device import Technology
 
@@ -26,3 +29,44 @@ def test_too_few_cells_are_refused_without_a_traceback(secateur):
     refused = secateur("chip", "form", "--cells", 3)
     assert refused.exit_code != 0
     assert "say nothing about a distribution" in refused.stderr
+
+
+def _reads(path):
+    draws = np.random.default_rng(0)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["cell", "cycle", "state", "conductance [uS]"])
+        for cell in range(40):
+            own = 20.0 * np.exp(0.2 * draws.standard_normal())
+            for cycle in range(4):
+                now = own * np.exp(0.05 * draws.standard_normal())
+                for _ in range(3):
+                    writer.writerow(
+                        [cell, cycle, "high", now * (1 + 0.01 * draws.standard_normal())]
+                    )
+    return path
+
+
+def test_measurements_become_a_technology(secateur, tmp_path):
+    path, plots = tmp_path / "mine.toml", tmp_path / "fit.svg"
+    measured = _reads(tmp_path / "reads.csv")
+    shown = secateur("chip", "fit", measured, "--out", path, "--plots", plots)
+    assert shown.exit_code == 0
+    assert "Warning: the low state was not measured" in shown.stdout
+    assert "<svg" in plots.read_text(encoding="utf-8")
+    made = Technology.load(path)
+    assert made.name == "mine"
+    assert abs(made.high_conductance - 20e-6) < 2.5e-6
+    told = json.loads(secateur("chip", "fit", measured, "--out", path, "--json").stdout)
+    noise = told["estimates"]["read_noise"]
+    assert noise["low"] < 0.01 < noise["high"]
+    assert set(told["tests"]) == {"high state", "high state, cycles"}
+
+
+def test_measurements_with_a_gap_are_refused_without_a_traceback(secateur, tmp_path):
+    path = tmp_path / "reads.csv"
+    path.write_text("cell,state,conductance [uS]\n1,high,nan\n", encoding="utf-8")
+    refused = secateur("chip", "fit", path, "--out", tmp_path / "mine.toml")
+    assert refused.exit_code != 0
+    assert "not a finite number" in refused.stderr
+    assert not (tmp_path / "mine.toml").exists()

@@ -81,4 +81,67 @@ def form(
     )
 
 
+def fit(
+    measurements: Annotated[
+        Path, typer.Argument(metavar="MEASUREMENTS", help="A .csv, .npz, .npy, .h5 or .hdf5 file.")
+    ],
+    *,
+    out: Annotated[Path, typer.Option(metavar="FILE.toml", help="The technology to write.")] = Path(
+        "fitted.toml"
+    ),
+    like: _Technology = "taox-40nm",
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Draw how well the laws fit: PNG, SVG or PDF.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Fit a technology to your own measurements.
+
+    One row for each read of a cell. Columns: `cell` (its number), `state` (high or low),
+    `conductance [uS]` (or S, mS, nS); and where known `cycle` (number of the SET and RESET),
+    `time [s]` since the pulse, `forming_voltage [V]`. Repeated reads give the read noise, cycles
+    the spread from cycle to cycle, times the drift. What was not measured is taken from --like
+    and marked as an assumption.
+
+    Examples:
+
+        secateur chip fit reads.csv --out mine.toml --plots fit.png
+        secateur technologies mine.toml
+        secateur run digits --set chip.technology=mine.toml
+    """
+    from secateur.device import Technology, unit_of
+    from secateur.device.measurement import draw_fit, fit_reads, load_reads
+    from secateur.files import write_atomically, write_figure
+
+    found = fit_reads(load_reads(measurements), like=Technology.load(like), name=out.stem)
+    if plots is not None:
+        write_figure(plots, draw_fit(found))
+    write_atomically(out, found.technology.toml().encode())
+    units = {n: "1" if "." in n else unit_of(n) for n in found.estimates}
+    if as_json:
+        estimates = {
+            n: {"value": e.value, "low": e.low, "high": e.high, "unit": units[n]}
+            for n, e in found.estimates.items()
+        }
+        tests = {n: {"law": t.law, "p_value": t.p_value} for n, t in found.tests.items()}
+        show_json({"estimates": estimates, "tests": tests, "warnings": found.warnings})
+        return
+    listed = table("parameter", "value", "95 % from", "to", numbers=("value", "95 % from", "to"))
+    for name, e in found.estimates.items():
+        listed.add_row(name, *(quantity(v, units[name]) for v in (e.value, e.low, e.high)))
+    tested = table("test", "law", "p", numbers=("p",))
+    for name, test in found.tests.items():
+        tested.add_row(name, test.law, quantity(test.p_value, "1"))
+    show(listed, tested, *(f"Warning: {words}." for words in found.warnings), str(out))
+    if plots is not None:
+        show(str(plots))
+
+
 chip.command(cls=Command)(form)
+chip.command(cls=Command)(fit)

@@ -327,7 +327,7 @@ class Retention(DriftLaw):
 _By = Field(discriminator="law")
 ProgrammingLaw: TypeAlias = Annotated[Constant | Polynomial | Saturating, _By]
 ReadLaw: TypeAlias = Annotated[
-    Proportional | Saturating | FlickerPower | FlickerLogarithmic, _By
+    Proportional | Polynomial | Saturating | FlickerPower | FlickerLogarithmic, _By
 ]  # fmt: skip
 AnyDriftLaw: TypeAlias = Annotated[
     NoDrift | PowerDrift | PowerDriftByState | LogarithmicDrift | Relaxation | Retention, _By

@@ -123,11 +123,17 @@ class Technology(BaseModel):
 
     def with_values(self, **values: Any) -> "Technology":
         """The same technology with other numbers; their provenance becomes "set by the user"."""
-        return self.with_origin("set by the user", **values)
+        return self.with_origin("assumption: set by the user", **values)
 
-    def with_origin(self, origin: str, **values: Any) -> "Technology":
-        """The same technology with numbers that come from somewhere else: a model, a fit."""
-        provenance = {**self.provenance, **dict.fromkeys(values, f"assumption: {origin}")}
+    def with_origin(self, origin: str | Mapping[str, str], **values: Any) -> "Technology":
+        """The same technology with numbers that come from somewhere else: a model, a fit.
+
+        Args:
+            origin: "source: ..." or "assumption: ...", of all values or one for each.
+            values: the numbers.
+        """
+        origins = dict.fromkeys(values, origin) if isinstance(origin, str) else origin
+        provenance = {**self.provenance, **origins}
         merged = {**self.model_dump(), **values, "provenance": provenance}
         return _validated(merged, where=f"technology {self.name}")
 

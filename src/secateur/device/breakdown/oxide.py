@@ -181,7 +181,7 @@ def with_forming_of(
     logarithm = formed.conductance.log()
     frozen = float(logarithm.var()) - technology.high_cycle_spread**2
     return technology.with_origin(
-        f"percolation model of forming: {cells} cells, {oxide!r}",
+        f"assumption: percolation model of forming: {cells} cells, {oxide!r}",
         breakdown_voltage=float(formed.voltage.mean()),
         breakdown_spread=float(formed.voltage.std()),
         breakdown_slope=oxide.volts_per_efold * math.log(10.0),

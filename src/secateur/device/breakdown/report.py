@@ -1,6 +1,5 @@
 """The model beside a technology: fitted on its breakdown voltages, predicting its conductances."""
 
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,11 @@ from secateur.device.breakdown.drawing import draw_filaments
 from secateur.device.breakdown.fit import VoltageFit, fit_voltages
 from secateur.device.breakdown.oxide import FormedCells, Oxide, form_oxide, with_forming_of
 from secateur.device.technology import Technology
-from secateur.errors import SettingError
-from secateur.files import write_atomically
+from secateur.files import write_atomically, write_figure
 
 # Of 400 measured cells the weakest lay 2.6 standard deviations below the mean: source data of
 # Nat. Mach. Intell. 2023, s42256-023-00609-5.
 _MEASURED_CELLS, _LOWEST = 400, -2.6
-_FORMATS = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True)
@@ -70,14 +67,7 @@ class FormingReport:
         Raises:
             SettingError: for a format that is none of PNG, SVG and PDF.
         """
-        if path.suffix.lower() not in _FORMATS:
-            raise SettingError(
-                f"{path} is no picture", remedy=f"End its name in one of {', '.join(_FORMATS)}"
-            )
-        buffer = io.BytesIO()
-        figure = draw_filaments(self.fit.oxide, self.formed)
-        figure.savefig(buffer, format=path.suffix.lower()[1:], dpi=150)
-        write_atomically(path, buffer.getvalue())
+        write_figure(path, draw_filaments(self.fit.oxide, self.formed))
 
     def write(self, path: Path) -> None:
         """Writes the technology with the model's forming statistics."""

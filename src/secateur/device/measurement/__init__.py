@@ -1,0 +1,23 @@
+"""OWN MEASUREMENTS: from reads of cells to a technology, with intervals, tests and warnings."""
+
+from secateur.device.measurement.components import Estimate, components, grouped, resampled
+from secateur.device.measurement.drawing import draw_fit
+from secateur.device.measurement.fit import Fit, GoodnessOfFit, fit_reads
+from secateur.device.measurement.noise import NoiseFit, fit_noise
+from secateur.device.measurement.table import Reads, load_reads, reads_from
+
+__all__ = [
+    "Estimate",
+    "Fit",
+    "GoodnessOfFit",
+    "NoiseFit",
+    "Reads",
+    "components",
+    "draw_fit",
+    "fit_noise",
+    "fit_reads",
+    "grouped",
+    "load_reads",
+    "reads_from",
+    "resampled",
+]
