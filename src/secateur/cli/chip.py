@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from secateur.cli.command import Command, Debug, Json
+from secateur.cli.export import export
 from secateur.cli.printing import show, show_json, table
 from secateur.cli.quantities import percent, quantity
 
 chip = typer.Typer(
     name="chip", no_args_is_help=True, rich_markup_mode="markdown",
-    help="Where a chip's randomness comes from, and technologies of your own.",
+    help="Where a chip's randomness comes from, your own measurements, and circuits for others.",
 )  # fmt: skip
 
 _Technology = Annotated[
@@ -145,3 +146,4 @@ def fit(
 
 chip.command(cls=Command)(form)
 chip.command(cls=Command)(fit)
+chip.command(cls=Command)(export)

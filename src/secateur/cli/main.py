@@ -11,7 +11,6 @@ from secateur import __version__
 from secateur.cli.chip import chip
 from secateur.cli.command import Command, Debug
 from secateur.cli.cost import cost
-from secateur.cli.export import export
 from secateur.cli.listing import arms, recipe, tasks, technologies
 from secateur.cli.report import report
 from secateur.cli.reproduce import reproduce
@@ -76,10 +75,6 @@ for _command in (
 ):
     app.command(cls=Command)(_command)
 app.add_typer(chip)
-
-chip = typer.Typer(no_args_is_help=True, help="Look at a chip, or take it elsewhere.")
-chip.command(cls=Command)(export)
-app.add_typer(chip, name="chip", rich_help_panel=None)
 
 
 def run_command_line() -> None:
