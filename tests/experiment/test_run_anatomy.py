@@ -38,6 +38,14 @@ def test_arms_that_prune_tell_what_became_of_every_layer(record):
                 assert "kept_by_position" not in layers["fc1.weight"]
 
 
+def test_kept_connections_are_counted_whatever_the_grain(record):
+    for group in record["results"]:
+        for trial in group["trials"]:
+            share = sum(trial["keep_fraction"].values()) / len(trial["keep_fraction"])
+            assert trial["kept"] == pytest.approx(share * trial["edges"], abs=3)
+            assert share == pytest.approx(1.0 if group["arm"] == "random" else 0.5, abs=0.02)
+
+
 def test_chips_and_starts_are_compared_each_with_its_like(record):
     found = {(row["arm"], row["between"]) for row in record["agreements"]}
     assert found == {

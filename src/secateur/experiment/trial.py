@@ -23,6 +23,7 @@ from secateur.experiment.training import Trainer, keep_freed_memory
 from secateur.files import write_atomically
 from secateur.keyed import key_of
 from secateur.network import (
+    ChipWeight,
     ProgrammedWeight,
     PrunedWeight,
     Saturation,
@@ -203,6 +204,7 @@ def _result(
         "history": trainer.progress.history,
         "pulses": pulses_of(chip),
         "edges": edges or None,
+        "kept": _connections(model),
         "flips_per_edge": flips / edges if edges else None,
         "most_worn_cell": chip.ledger.most_worn if chip else None,
         "keep_fraction": {name: _kept(weight) for name, weight in weights.items()},
@@ -219,6 +221,17 @@ def _result(
         "masks": None,
         "arrays": None,
     }  # fmt: skip
+
+
+def _connections(model: nn.Module) -> int:
+    """Kept edges, and every other weight of two dimensions or more."""
+    held = [module for module in model.modules() if isinstance(module, ChipWeight)]
+    pruned = {id(weight.scores) for weight in held if isinstance(weight, PrunedWeight)}
+    digital = sum(p.numel() for p in model.parameters() if p.dim() > 1 and id(p) not in pruned)
+    return digital + sum(
+        int(weight.mask.sum()) if isinstance(weight, PrunedWeight) else weight.shape.numel()
+        for weight in held
+    )
 
 
 def _kept(weight: PrunedWeight) -> float:

@@ -62,6 +62,7 @@ class Trial(_Part):
     history: list[Numbers] = []
     pulses: Numbers = {}
     edges: int | None = None
+    kept: int | None = None
     flips_per_edge: float | None = None
     most_worn_cell: float | None = None
     keep_fraction: Numbers = {}
