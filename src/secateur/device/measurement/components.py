@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_RESAMPLES = 600
+_RESAMPLES = 400
 
 
 @dataclass(frozen=True)
