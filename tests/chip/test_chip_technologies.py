@@ -97,3 +97,17 @@ def test_a_year_leaves_each_memory_its_own_way() -> None:
     for widened in ("neurram", "sonos-40nm"):
         assert left[widened][0] == pytest.approx(1.0, abs=0.01)
         assert left[widened][1] > 0.01
+
+
+@pytest.mark.parametrize("name", ["taox-40nm", "pcm", "cmo-hfox", "sonos-40nm"])
+def test_cells_alone_and_in_pairs_have_the_same_noise_fresh_and_aged(name):
+    chip = SimulatedChip(name, seed=3)
+    region = chip.place("weight", (6, 5))
+    cells = torch.arange(region.cells.start, region.cells.stop)
+    for seconds in (0.0, 1e6):
+        chip.advance(seconds)
+        alone, pairs = chip.cell_statistics(cells), chip.statistics(region)
+        variance = alone.deviation.view(-1, 2).square().sum(dim=1)
+        assert torch.allclose(pairs.deviation.view(-1).square(), variance, rtol=1e-4)
+        both = alone.conductance.view(-1, 2)
+        assert torch.equal(both[:, 0] - both[:, 1], pairs.difference.view(-1))

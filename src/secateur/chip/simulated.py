@@ -133,10 +133,12 @@ class SimulatedChip(Chip):
 
     def cell_statistics(self, cells: Tensor) -> CellStatistics:
         """See `Chip.cell_statistics`."""
-        pristine = self._conductance.new_full((1,), self.technology.pristine_conductance)
-        conductance = torch.cat([self._conductance, pristine]).take(cells)
-        noise = self.technology.read_noise
-        return CellStatistics(conductance, device.read_deviation(conductance, read_noise=noise))
+        law = self.technology
+        pristine = self._conductance.new_full((1,), law.pristine_conductance)
+        everyone = torch.cat([self._conductance, pristine])
+        deviation = law.read_deviation(self._conductance, self._ages.of(slice(None)))
+        noise = torch.cat([deviation.to(pristine.dtype), law.read_deviation(pristine)])
+        return CellStatistics(everyone.take(cells), noise.take(cells))
 
     def conductance(self, region: Region) -> Tensor:
         """The true conductances in siemens (*region.shape, 2), a copy; no real chip can tell."""

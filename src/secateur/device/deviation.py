@@ -62,7 +62,7 @@ def power_deviation(
 def logarithmic_deviation(conductance: Tensor, *, amplitude: float) -> Tensor:
     """amplitude log10(G / 1 uS), zero below 1 uS: the read noise of CMO/HfOx cells.
 
-    Source: Falcone et al., Adv. Funct. Mater. 2025, there 0.0277 uS.
+    Fitted there: an amplitude of 0.0277 uS.
 
     Args:
         conductance: siemens, any shape.
