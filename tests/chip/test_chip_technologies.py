@@ -111,3 +111,18 @@ def test_cells_alone_and_in_pairs_have_the_same_noise_fresh_and_aged(name):
         assert torch.allclose(pairs.deviation.view(-1).square(), variance, rtol=1e-4)
         both = alone.conductance.view(-1, 2)
         assert torch.equal(both[:, 0] - both[:, 1], pairs.difference.view(-1))
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_saved_chip_comes_back_to_the_bit_whatever_was_pulsed_together(name):
+    chip, twin = SimulatedChip(name, seed=3), SimulatedChip(name, seed=3)
+    region, same = (one.place("weight", (40, 30)) for one in (chip, twin))
+    draws = torch.Generator().manual_seed(0)
+    for _ in range(12):
+        cells = torch.randperm(2400, generator=draws)[:37]
+        chip.switch(cells, torch.rand(37, generator=draws) < 0.5)
+    chip.advance(1e4)
+    twin.restore(chip.state())
+    voltages = torch.rand(5, 30, generator=draws)
+    assert torch.equal(chip.multiply(region, voltages, key=1), twin.multiply(same, voltages, key=1))
+    assert torch.equal(chip.statistics(region).deviation, twin.statistics(same).deviation)

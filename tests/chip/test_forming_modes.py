@@ -225,3 +225,16 @@ def test_the_ramp_spans_the_breakdown_voltages() -> None:
     assert VoltageRamp(start=3.0, stop=3.3, step=0.1).voltages(TAOX) == pytest.approx(
         [3.0, 3.1, 3.2, 3.3]
     )
+
+
+@pytest.mark.parametrize("fault", ["broken_output_fraction", "broken_input_fraction"])
+def test_a_ramp_on_open_lines_is_the_one_sent_pulse_by_pulse(fault):
+    law = TAOX.with_values(**{fault: 0.1})
+    fast, slow = (SimulatedChip(law, seed=4, forming=FixedVoltage(voltage=0.1)) for _ in range(2))
+    for chip, ramp in ((fast, SimulatedChip.ramp), (slow, Chip.ramp)):
+        region = chip.place("weight", (60, 40))
+        cells = torch.arange(region.cells.start, region.cells.stop)
+        voltages = [3.0 + 0.02 * n for n in range(50)]
+        ramp(chip, cells, voltages=voltages, width=1e-6, compliance=75e-6)
+    assert torch.equal(fast.ledger.form, slow.ledger.form)
+    assert torch.equal(fast.status(region), slow.status(region))

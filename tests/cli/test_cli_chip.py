@@ -4,6 +4,7 @@ import csv
 import json
 
 import numpy as np
+import pytest
 
 from secateur.device import Technology
 
@@ -61,6 +62,25 @@ def test_measurements_become_a_technology(secateur, tmp_path):
     noise = told["estimates"]["read_noise"]
     assert noise["low"] < 0.01 < noise["high"]
     assert set(told["tests"]) == {"high state", "high state, cycles"}
+
+
+def test_what_is_formed_is_what_is_written(secateur, tmp_path):
+    path = tmp_path / "formed.toml"
+    said = secateur("chip", "form", "--cells", 60, "--seed", 5, "--out", path, "--json")
+    rows = {row["name"]: row["model"] for row in json.loads(said.stdout)["quantities"]}
+    written = Technology.load(path)
+    assert written.high_conductance == pytest.approx(rows["median conductance"])
+    assert written.breakdown_voltage == pytest.approx(rows["mean breakdown voltage"])
+
+
+@pytest.mark.parametrize("name", ["cut.npz", "cut.npy"])
+def test_a_file_that_was_cut_off_is_refused_without_a_traceback(secateur, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"PK\x03\x04 no more" if name.endswith("npz") else b"")
+    refused = secateur("chip", "fit", path, "--out", tmp_path / "mine.toml")
+    assert refused.exit_code != 0
+    assert "cannot be read" in refused.stderr
+    assert not (tmp_path / "mine.toml").exists()
 
 
 def test_measurements_with_a_gap_are_refused_without_a_traceback(secateur, tmp_path):

@@ -20,6 +20,7 @@ from secateur.device import (
     power_deviation,
     saturating_deviation,
 )
+from secateur.device.laws import Relaxation
 from secateur.errors import SettingError
 
 TAOX = Technology.load("taox-40nm")
@@ -164,3 +165,21 @@ def test_the_page_lists_every_law_and_names_its_numbers() -> None:
         known = get_args(Technology.model_fields[table].annotation)
         assert words == [get_args(law.model_fields["law"].annotation)[0] for law in known]
     assert set(listed) == {"programming_law", "read_law", "drift_law"}
+
+
+def test_a_relaxation_that_ends_before_it_begins_is_refused():
+    table = Technology.load("neurram").drift_law.model_dump()
+    with pytest.raises(ValueError, match="late_age must be above"):
+        Relaxation.model_validate({**table, "late_age": table["reference_age"]})
+
+
+def test_what_relaxation_starts_from_is_the_technologys_own_error():
+    rough = Technology.load("neurram").with_values(programming_error=0.2)
+    cells = torch.full((4000,), 25e-6, dtype=torch.float64)
+    draws = torch.randn(4000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    law = rough.drift_law
+    aged = law.aged(
+        cells, torch.tensor(law.late_age), draws, draws, written=rough.written_deviation
+    )
+    # Cells written more roughly than the late law says do not become rougher still.
+    assert torch.equal(aged, cells)

@@ -54,7 +54,7 @@ def test_pcm_reads_and_drifts_as_published(days: float) -> None:
         frozen = torch.full((len(points),), draw, dtype=torch.float64)
         age = torch.full_like(frozen, days * 86400.0)
         now = pcm.drift_law.aged(
-            microsiemens(*points), age, frozen, frozen, written=pcm.programming_law
+            microsiemens(*points), age, frozen, frozen, written=pcm.written_deviation
         )
         mean = np.clip(-0.0155 * np.log(x) + 0.0244, 0.049, 0.1)
         spread = np.clip(-0.0125 * np.log(x) - 0.0059, 0.008, 0.045)
@@ -71,7 +71,11 @@ def test_cmo_cells_read_and_drift_as_published() -> None:
         growth = math.sqrt(math.log((seconds + 1e-6) / 2e-6))
         np.testing.assert_allclose(noise, 0.0277 * np.log10(points) * growth, rtol=1e-4)
         now = cmo.drift_law.aged(
-            microsiemens(*points), still + seconds - 1.0, still, still, written=cmo.programming_law
+            microsiemens(*points),
+            still + seconds - 1.0,
+            still,
+            still,
+            written=cmo.written_deviation,
         )
         expected = np.maximum(points - 0.089 * math.log(seconds), 0.0)
         np.testing.assert_allclose(now.numpy() * 1e6, expected, rtol=1e-9)
@@ -90,7 +94,7 @@ def test_written_cells_have_spread_as_published_at_the_late_age(name, days, late
     one = torch.ones(len(points), dtype=torch.float64)
     age = one * days * 86400.0 - cells.drift_law.reference_age
     moved = cells.drift_law.aged(
-        microsiemens(*points), age, one, one, written=cells.programming_law
+        microsiemens(*points), age, one, one, written=cells.written_deviation
     ) - microsiemens(*points)
     early = WRITTEN[name](points)
     total = np.hypot(early, moved.numpy() * 1e6)

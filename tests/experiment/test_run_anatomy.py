@@ -48,6 +48,7 @@ def test_kept_connections_are_counted_whatever_the_grain(record):
 
 def test_chips_and_starts_are_compared_each_with_its_like(record):
     found = {(row["arm"], row["between"]) for row in record["agreements"]}
+    assert all((row["overrides"], row["part"]) == ({}, "test") for row in record["agreements"])
     assert found == {
         (arm, between) for arm in ("pruned", "pruned-cells") for between in ("chips", "starts")
     }

@@ -19,8 +19,12 @@ def run_of(folder: Path) -> Run:
         trial["anatomy"] = {"conv1": found | {"kept_by_position": field}, "fc1": found}
     content = synthetic.record(results, chips=2)
     content["agreements"] = [
-        {"arm": "pruned", "between": "starts", "layer": "fc1", "mean": 0.31, "n": 2}
-    ]
+        {"arm": "pruned", "overrides": settings, "part": part, "between": "starts",
+         "layer": "fc1", "mean": mean, "n": 2}
+        for settings, part, mean in (
+            ({"search.interval": 2}, "test", 0.9), ({}, "validation", 0.8), ({}, "test", 0.31)
+        )
+    ]  # fmt: skip
     return read_run(synthetic.write_run(folder, content))
 
 

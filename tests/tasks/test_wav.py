@@ -114,3 +114,12 @@ def test_another_kind_of_file_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"cannot be read.*3_theo_7.wav"):
         read_wav(tmp_path / "3_theo_7.wav", sample_rate=RATE)
+
+
+@pytest.mark.parametrize("place", [16, 17, 18, 19])
+def test_a_damaged_chunk_size_is_refused_by_name(tone: Path, place: int) -> None:
+    content = bytearray(tone.read_bytes())
+    content[place] = 0xFF
+    tone.write_bytes(bytes(content))
+    with pytest.raises(FileError, match=tone.name):
+        read_wav(tone, sample_rate=RATE)

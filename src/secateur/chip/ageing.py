@@ -114,7 +114,7 @@ class Ages:
         if law.drift_law.moves:
             now = law.drift_law.aged(
                 now, self.clock - self.changed[cells], draws(cells, 0)[0],
-                draws(cells, self.pulse[cells])[1], written=law.programming_law,
+                draws(cells, self.pulse[cells])[1], written=law.written_deviation,
             )  # fmt: skip
         if law.read_disturb > 0.0:
             seen = self.reads - self.read[cells]

@@ -258,6 +258,8 @@ class SimulatedChip(Chip):
         for part in torch.split(cells, _PART):
             frozen = normals(self._words(part, 0, _CELL))
             limit = breakdown(self.technology, frozen[2], width=width)
+            # On an open line no voltage forms a cell: it is its partner that the pulses wait for.
+            limit = limit.masked_fill(self._open[part], math.inf)
             # A pair that conducts already gets the first pulse, and only then is seen to.
             conducts = self.conducting(part).view(-1, 2).any(dim=1)
             last = torch.searchsorted(steps, limit.view(-1, 2).amin(dim=1))

@@ -247,11 +247,13 @@ class BoundConverters(nn.Module, Circuit):
             every = self._partials_on(read.weight.device)
             own_keys = [key_of(key, shift, number) for number in range(len(every))]
             for partial, sums in zip(every, read.sums(plane, every, own_keys, whole), strict=True):
+                needed = look or not self.training or partial.errors is not None
+                touched = read.touched(plane, partial) if needed else None
                 if look:
-                    found = range_of(sums, headroom=self.settings.headroom)
+                    room = self.settings.headroom
+                    found = range_of(sums, headroom=room, share=_share_of(touched))
                     peaks[partial.span] = max(peaks[partial.span], found)
                 full_scale = known[partial.span] or peaks[partial.span]
-                touched = read.touched(plane, partial)
                 converted = self._converted(
                     sums, partial, full_scale=full_scale, touched=touched, outputs=outputs,
                     limits=None if whole is None else limits,
@@ -287,7 +289,9 @@ class BoundConverters(nn.Module, Circuit):
             # Groups of a transposed convolution take turns on the same columns.
             groups = sums.shape[-gain.dim()] // len(gain)
             repeats = (groups, *(1,) * (gain.dim() - 1))
-            gain, offset = gain.repeat(repeats), offset.repeat(repeats) * full_scale
+            # In the sums' own precision: a product with another would change it.
+            gain = gain.repeat(repeats).to(sums.dtype)
+            offset = (offset.repeat(repeats) * full_scale).to(sums.dtype)
             offset = offset if touched is None else offset * touched
         # Before the first sum that is not zero the range is zero, and so is every result.
         step = max(full_scale / (2 ** (bits - 1) - 1), torch.finfo(torch.float32).tiny)
@@ -298,8 +302,7 @@ class BoundConverters(nn.Module, Circuit):
             sums, gain, offset = given.clone(), None, None
         saturated = None if self.training else self.saturated
         if not self.training:
-            share = 1.0 if touched is None else float(touched.to(torch.float32).mean())
-            self.conversions += round(sums.numel() * share)
+            self.conversions += round(sums.numel() * _share_of(touched))
         return digitise_(sums, step=step, bits=bits, saturated=saturated, gain=gain, offset=offset)
 
     def _partials_on(self, device: torch.device) -> list[Partial]:
@@ -309,6 +312,10 @@ class BoundConverters(nn.Module, Circuit):
             found = partials(self.layout, spreads=spreads, columns_per_converter=share)
             self._partials, self._device = [p.to(device) for p in found], device
         return self._partials
+
+
+def _share_of(touched: Tensor | None) -> float:
+    return 1.0 if touched is None else float(touched.to(torch.float32).mean())
 
 
 class _PartOf(Circuit):

@@ -96,9 +96,15 @@ def digitise_(
     return sums
 
 
-def range_of(sums: Tensor, *, headroom: float) -> float:
-    """`headroom` times the root mean square of sums, but no further than their peak."""
+def range_of(sums: Tensor, *, headroom: float, share: float = 1.0) -> float:
+    """`headroom` times the root mean square of sums, but no further than their peak.
+
+    Args:
+        sums: any shape.
+        headroom: full scale over the root mean square.
+        share: of the sums that there are; the others are zeros in their places.
+    """
     norm = torch.linalg.vector_norm(sums)
     # One transfer for the three numbers.
     lowest, highest, norm = torch.stack([*flat(sums).aminmax(), norm]).tolist()
-    return float(min(headroom * norm / math.sqrt(sums.numel()), max(highest, -lowest)))
+    return float(min(headroom * norm / math.sqrt(share * sums.numel()), max(highest, -lowest)))

@@ -20,7 +20,10 @@ def bit_planes(inputs: Tensor, levels: Levels) -> Iterator[tuple[int, Tensor]]:
     Yields:
         The shift, a power of 2, and the plane: 0 or the step, shaped as `inputs`.
     """
-    steps = (inputs.detach() / levels.step).round_().to(torch.int32)
+    # In half precision a level may round to one beyond the last.
+    steps = (inputs.detach().to(torch.float32) / levels.step).round_()
+    highest = 2 ** (levels.bits - 1) - 1 if levels.signed else 2**levels.bits - 1
+    steps = steps.clamp_(-highest if levels.signed else 0, highest).to(torch.int32)
     for bit in range(levels.bits):
         plane = (steps >> bit & 1).to(inputs.dtype).mul_(levels.step)
         sign = -1 if levels.signed and bit == levels.bits - 1 else 1

@@ -74,7 +74,7 @@ def reproduce(
     from secateur.report import read_run, write_report
 
     asked = {"run.arms": arm, "run.chips": chips, "training.epochs": epochs}
-    settings = {path: value for path, value in asked.items() if value}
+    settings = {path: value for path, value in asked.items() if value not in (None, [])}
     recipes = experiments(task or (), settings)
     ran = run_all(recipes, out, data=data, command=command_line(ctx), watch=display)
     runs = {name: read_run(folder) for name, folder in ran}

@@ -55,8 +55,9 @@ def power_deviation(
         cap: largest deviation over conductance.
         full_scale: siemens.
     """
-    relative = share * (conductance / full_scale).pow(exponent)
-    return conductance * relative.clamp_max(cap)
+    # A power in float32 has other last digits in a vector than alone.
+    relative = share * (conductance.double() / full_scale).pow(exponent)
+    return (conductance * relative.clamp_max(cap)).to(conductance.dtype)
 
 
 def logarithmic_deviation(conductance: Tensor, *, amplitude: float) -> Tensor:

@@ -4,10 +4,11 @@ Thin skins over the functions of `deviation` and `drift`: what a law adds is the
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from secateur.device import deviation, drift
@@ -21,6 +22,9 @@ from secateur.device.units import (
     Siemens,
     Spread,
 )
+
+# Standard deviations in siemens of cells written to the given conductances.
+Spreads: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class Law(BaseModel, ABC):
@@ -177,7 +181,7 @@ class DriftLaw(Law):
     @abstractmethod
     def aged(
         self, conductance: Tensor, age: Tensor, frozen: Tensor, fresh: Tensor,
-        *, written: DeviationLaw,
+        *, written: Spreads,
     ) -> Tensor:  # fmt: skip
         """Siemens after `age` seconds, the shape of `conductance`.
 
@@ -198,7 +202,7 @@ class NoDrift(DriftLaw):
 
     def aged(
         self, conductance: Tensor, age: Tensor, frozen: Tensor, fresh: Tensor,
-        *, written: DeviationLaw,
+        *, written: Spreads,
     ) -> Tensor:  # fmt: skip
         """The conductance itself."""
         return conductance
@@ -214,7 +218,7 @@ class PowerDrift(DriftLaw):
 
     def aged(
         self, conductance: Tensor, age: Tensor, frozen: Tensor, fresh: Tensor,
-        *, written: DeviationLaw,
+        *, written: Spreads,
     ) -> Tensor:  # fmt: skip
         """See `power_drift`."""
         exponent = self.exponent + self.exponent_spread * frozen
@@ -238,6 +242,12 @@ class PowerDriftByState(DriftLaw):
     full_scale: Annotated[Siemens, Field(gt=0.0)] = Field(description="where G / full_scale is 1")
     reference_age: Seconds = Field(description="from the pulse to the settled state")
 
+    @model_validator(mode="after")
+    def _limits_are_in_order(self) -> "PowerDriftByState":
+        if self.mean_lowest > self.mean_highest or self.spread_lowest > self.spread_highest:
+            raise ValueError("a lowest value must not be above the highest one")
+        return self
+
     def mean(self, conductance: Tensor) -> Tensor:
         """Mean exponent of cells at a conductance."""
         return drift.exponent_by_state(
@@ -254,7 +264,7 @@ class PowerDriftByState(DriftLaw):
 
     def aged(
         self, conductance: Tensor, age: Tensor, frozen: Tensor, fresh: Tensor,
-        *, written: DeviationLaw,
+        *, written: Spreads,
     ) -> Tensor:  # fmt: skip
         """See `power_drift`."""
         exponent = self.mean(conductance) + self.spread(conductance) * frozen
@@ -273,7 +283,7 @@ class LogarithmicDrift(DriftLaw):
 
     def aged(
         self, conductance: Tensor, age: Tensor, frozen: Tensor, fresh: Tensor,
-        *, written: DeviationLaw,
+        *, written: Spreads,
     ) -> Tensor:  # fmt: skip
         """See `logarithmic_drift`."""
         fall = self.fall + self.fall_spread * frozen
@@ -292,13 +302,19 @@ class Relaxation(DriftLaw):
         description="spread of written cells at late_age"
     )
 
+    @model_validator(mode="after")
+    def _late_is_later(self) -> "Relaxation":
+        if not self.late_age > self.reference_age:
+            raise ValueError("late_age must be above reference_age")
+        return self
+
     def aged(
         self, conductance: Tensor, age: Tensor, frozen: Tensor, fresh: Tensor,
-        *, written: DeviationLaw,
+        *, written: Spreads,
     ) -> Tensor:  # fmt: skip
         """See `widened`."""
         return drift.widened(
-            conductance, age, fresh, early=written.deviation(conductance),
+            conductance, age, fresh, early=written(conductance),
             late=self.late.deviation(conductance), reference_age=self.reference_age,
             late_age=self.late_age,
         )  # fmt: skip
@@ -315,7 +331,7 @@ class Retention(DriftLaw):
 
     def aged(
         self, conductance: Tensor, age: Tensor, frozen: Tensor, fresh: Tensor,
-        *, written: DeviationLaw,
+        *, written: Spreads,
     ) -> Tensor:  # fmt: skip
         """See `retained`."""
         constant = self.time_constant * torch.exp(self.time_constant_spread * frozen.double())

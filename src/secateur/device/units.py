@@ -15,7 +15,8 @@ class Unit:
 
 
 Siemens = Annotated[float, Unit("S"), Field(ge=0.0, allow_inf_nan=False)]
-Coefficients = Annotated[tuple[float, ...], Unit("S"), Field(min_length=1)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+Coefficients = Annotated[tuple[_Finite, ...], Unit("S"), Field(min_length=1)]
 Volts = Annotated[float, Unit("V"), Field(ge=0.0, allow_inf_nan=False)]
 Amperes = Annotated[float, Unit("A"), Field(gt=0.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Unit("s"), Field(gt=0.0, allow_inf_nan=False)]

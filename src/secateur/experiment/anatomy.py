@@ -1,5 +1,6 @@
 """What the searches of a run have learnt, as numbers for its record."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -56,7 +57,7 @@ def read_masks(path: Path) -> dict[str, Tensor]:
 
 
 def agreements(results: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    """How much the masks of two searches agree beyond chance, by arm and layer.
+    """How much the masks of two searches agree beyond chance, by arm, settings and layer.
 
     Compared are searches on different chips, and searches on one chip from different starts
     (`search.seed`); all else is the same in both.
@@ -64,19 +65,27 @@ def agreements(results: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[
     Args:
         results: of the trials, each with `masks`, a path below `folder`, where it has one.
         folder: the run directory.
+
+    Returns:
+        Rows with the `overrides` that both searches share, and the `part` they were trained for.
     """
-    found: dict[tuple[str, str, str], list[float]] = {}
+    found: dict[tuple[str, str, str, str, str], list[float]] = {}
     for one, other, between in _pairs([result for result in results if result.get("masks")]):
         first, second = (read_masks(folder / result["masks"]) for result in (one, other))
         for layer in first:
             if layer in second and first[layer].shape == second[layer].shape:
                 value = agreement(first[layer], second[layer])
                 if not math.isnan(value):
-                    found.setdefault((one["arm"], between, layer), []).append(value)
+                    shared = json.dumps(_apart_from_start(one["overrides"]), sort_keys=True)
+                    key = one["arm"], shared, one["part"], between, layer
+                    found.setdefault(key, []).append(value)
     return [
-        {"arm": arm, "between": between, "layer": layer, "mean": sum(v) / len(v), "n": len(v)}
-        for (arm, between, layer), v in found.items()
-    ]
+        {
+            "arm": arm, "overrides": json.loads(shared), "part": part, "between": between,
+            "layer": layer, "mean": sum(v) / len(v), "n": len(v),
+        }
+        for (arm, shared, part, between, layer), v in found.items()
+    ]  # fmt: skip
 
 
 def _pairs(

@@ -113,7 +113,7 @@ def run_experiment(
         command=command, created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         wall_time=time.perf_counter() - begin, processes=processes,
     )  # fmt: skip
-    record["agreements"] = agreements(list(ran.values()), out)
+    record["agreements"] = agreements([ran[trial.name] for trial in distinct], out)
     write_atomically(out / "record.json", json.dumps(record, indent=1).encode())
     return record
 

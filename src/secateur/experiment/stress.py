@@ -45,10 +45,11 @@ def stressed(
 
 
 def fail_cells(chip: SimulatedChip, share: float, *, seed: int) -> None:
-    """Brings a random share of the placed cells to a state of its own, half of them low, half high.
+    """Brings a random share of the placed cells to the low or the high state, half of them each.
 
     What a failed cell looks like from then on, since a finished model is sent no pulses. The
-    pulses that bring it there are counted, and pristine cells stay pristine.
+    pulses that bring it there are counted: a RESET, and for the high ones a SET from there, since
+    no SET moves a cell that was written to a value. Pristine cells stay pristine.
 
     Args:
         chip: whose cells fail.
@@ -57,8 +58,9 @@ def fail_cells(chip: SimulatedChip, share: float, *, seed: int) -> None:
     """
     count = chip.ledger.form.numel()
     draw = torch.rand(count, generator=generator(key_of(seed, "fail"))).to(chip.device)
-    chip.reset((draw < share / 2).nonzero().view(-1))
-    chip.set((draw > 1.0 - share / 2).nonzero().view(-1))
+    low, high = draw < share / 2, draw > 1.0 - share / 2
+    chip.reset((low | high).nonzero().view(-1))
+    chip.set(high.nonzero().view(-1))
 
 
 def _hardships(

@@ -51,15 +51,22 @@ def calibrate_(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     outputs = [m for m in model.modules() if isinstance(m, BoundConverters)]
     inputs = [m for m in model.modules() if isinstance(m, InputConverter) and not m.full_scale]
     before = {module: module.training for module in model.modules()}
+    ranges = {converter: converter.get_extra_state() for converter in (*outputs, *inputs)}
     for converter in outputs:
         converter.forget()
     model.eval()
-    for module in (*outputs, *inputs):
-        module.training = True
-    for batch in itertools.chain([first], remaining):
-        model(batch)
-    for module, training in before.items():
-        module.training = training
+    for found in (*outputs, *inputs):
+        found.training = True
+    try:
+        for batch in itertools.chain([first], remaining):
+            model(batch)
+    except BaseException:
+        for found, state in ranges.items():
+            found.set_extra_state(state)
+        raise
+    finally:
+        for module, training in before.items():
+            module.training = training
     return model
 
 

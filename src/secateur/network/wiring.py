@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from secateur.chip import Chip, PairStatistics, Region, Tile
+from secateur.chip import CellStatistics, Chip, PairStatistics, Region, Tile
 from secateur.circuit import Layout, Wired, effective_deviation, relative_error
 
 
@@ -17,9 +17,17 @@ class _Array:
     tile: Tile
     cells: Tensor
     conductance: Tensor | None = None
+    deviation: Tensor | None = None
     # By whether it is exact; and the currents (1, 2 pair_columns) for equal voltages likewise.
     found: dict[bool, PairStatistics] = field(default_factory=dict)
     lines: dict[bool, Tensor] = field(default_factory=dict)
+
+    def holds(self, known: CellStatistics) -> bool:
+        """Whether its cells conduct, and are as noisy, as when it was found."""
+        if self.conductance is None or self.deviation is None:
+            return False
+        alike = torch.equal(self.conductance, known.conductance)
+        return alike and torch.equal(self.deviation, known.deviation)
 
 
 class SeenPairs(nn.Module):
@@ -85,9 +93,9 @@ class SeenPairs(nn.Module):
             known = chip.cell_statistics(array.cells)
             if known is None:
                 return None
-            if array.conductance is None or not torch.equal(array.conductance, known.conductance):
-                array.conductance, array.found = known.conductance, {}
-                self._whole = {}
+            if not array.holds(known):
+                array.conductance, array.deviation = known.conductance, known.deviation
+                array.found, self._whole = {}, {}
             if exact not in array.found:
                 array.found[exact] = self._find(chip, array, known.deviation, exact=exact)
         if exact not in self._whole:

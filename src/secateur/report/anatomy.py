@@ -15,9 +15,6 @@ from secateur.report.reading import Result, Run
 
 def table(run: Run) -> list[dict[str, Any]]:
     """One row for each arm and layer that left an anatomy, means over the chips."""
-    agreed = {
-        (row["arm"], row["layer"], row["between"]): row["mean"] for row in run.record.agreements
-    }
     return [
         {
             "arm": result.arm,
@@ -27,8 +24,8 @@ def table(run: Run) -> list[dict[str, Any]]:
             "inputs": _mean(found, "input_dispersion"),
             "idle": f"{_mean(found, 'idle_outputs')} / {_mean(found, 'idle_inputs')}",
             "flipped": numbers.percent_number(_number(found, "flipped"), 0),
-            "chips": _share(agreed.get((result.arm, layer, "chips"))),
-            "starts": _share(agreed.get((result.arm, layer, "starts"))),
+            "chips": _agreement(run, result, layer, "chips"),
+            "starts": _agreement(run, result, layer, "starts"),
         }
         for result in shown_results(run)
         for layer, found in _layers(result).items()
@@ -65,9 +62,16 @@ def _mean(found: Sequence[Mapping[str, Any]], key: str) -> str:
     return numbers.plain(_number(found, key), 2)
 
 
-def _share(value: float | None) -> str:
-    # Adding zero takes the sign from a zero.
-    return numbers.DASH if value is None else numbers.signed(f"{round(value, 2) + 0.0:.2f}")
+def _agreement(run: Run, result: Result, layer: str, between: str) -> str:
+    """That of searches with the result's settings, whatever their start."""
+    settings = {path: v for path, v in result.overrides.items() if path != "search.seed"}
+    asked = {"arm": result.arm, "overrides": settings, "part": run.split, "layer": layer,
+             "between": between}  # fmt: skip
+    for row in run.record.agreements:
+        if all(row.get(key) == value for key, value in asked.items()):
+            # Adding zero takes the sign from a zero.
+            return numbers.signed(f"{round(row['mean'], 2) + 0.0:.2f}")
+    return numbers.DASH
 
 
 def _field(arm: str, layer: str, share: "np.ndarray[Any, Any]") -> MapPlate:

@@ -12,8 +12,8 @@ from secateur.report.reading import Result, Run
 def gain(run: Run, ours: Result, other: Result, metric: str) -> dict[str, Any] | None:
     """`summarise` of the differences of two results on the chips that both ran on.
 
-    Chips of one number share the order of the samples and, where both are pruned, the random
-    cells; what they share drops out of the difference.
+    Trials of one number share their seed, and so the random cells where both have a chip; what
+    they share drops out of the difference.
 
     Args:
         run: of both.

@@ -46,7 +46,7 @@ class Fundi(Samples):
         self.names = tuple(names)
         self.side, self.patches_per_image, self.stride = side, patches_per_image, stride
         self._canvas = F.pad(pictures, (side,) * 4)
-        self._answers = F.pad(vessels.to(torch.uint8), (side,) * 4)
+        self._answers = F.pad((vessels & fields).to(torch.uint8), (side,) * 4)
         self._centred, counts = _corners_around_centres(fields, side)
         if not bool((counts > 0).all()):
             empty = self.names[int((counts == 0).nonzero()[0])]

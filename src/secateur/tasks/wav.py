@@ -33,7 +33,8 @@ def read_wav(path: Path, *, sample_rate: int) -> NDArray[np.int16]:
             # A damaged header may announce gigabytes: never ask for more than the file can hold.
             held = min(announced, path.stat().st_size)
             body = recording.readframes(held // _BYTES)
-    except (wave.Error, EOFError) as error:
+    # A damaged chunk size makes `wave` raise a bare RuntimeError.
+    except (wave.Error, EOFError, RuntimeError) as error:
         raise FileError(
             f"{path.name} is not a WAV file of plain PCM: {error or 'it ends within its header'}",
             where=str(path),

@@ -25,6 +25,7 @@ class FormingReport:
     technology: Technology
     fit: VoltageFit
     formed: FormedCells
+    seed: int
 
     def rows(self) -> list[tuple[str, str, float | None, float]]:
         """Name, unit, value of the technology (None where it has none), value of the model."""
@@ -71,7 +72,8 @@ class FormingReport:
 
     def write(self, path: Path) -> None:
         """Writes the technology with the model's forming statistics."""
-        made = with_forming_of(self.technology, self.fit.oxide, cells=len(self.formed.voltage))
+        cells = len(self.formed.voltage)
+        made = with_forming_of(self.technology, self.fit.oxide, cells=cells, seed=self.seed)
         write_atomically(path, made.toml().encode())
 
 
@@ -97,4 +99,5 @@ def forming_report(
         lowest=law.breakdown_voltage + _LOWEST * law.breakdown_spread, cells=_MEASURED_CELLS,
         threshold=first.threshold,
     )  # fmt: skip
-    return FormingReport(technology, fit, form_oxide(fit.oxide, cells=cells, seed=seed))
+    formed = form_oxide(fit.oxide, cells=cells, seed=seed)
+    return FormingReport(technology, fit, formed, seed)

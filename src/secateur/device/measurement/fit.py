@@ -176,6 +176,8 @@ def _settle_read_law(fit: Fit, source: str) -> None:
             "reads span too narrow a range of conductances to tell how noise depends on it: "
             "proportional is assumed"
         )
+        origin = "assumption: proportional; the reads do not tell how noise depends on conductance"
+        fit.technology = fit.technology.with_origin({"read_law": origin}, read_law=noise.law())
         return
     origin = f"noise grows as G^{noise.exponent.value:.3g}, 95 % within "
     origin = f"source: fit of {source}: {origin}{noise.exponent.low:.3g} and "

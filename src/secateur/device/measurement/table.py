@@ -2,9 +2,11 @@
 
 import csv
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +83,9 @@ def load_reads(path: Path) -> Reads:
         )  # fmt: skip
     try:
         columns = readers[path.suffix.lower()](path)
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+    except (
+        OSError, UnicodeDecodeError, csv.Error, ValueError, EOFError, BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
         if isinstance(error, SettingError | FileError):
             raise
         raise FileError(
