@@ -66,6 +66,13 @@ def run(
             "pruned arms: where do their accuracies cross?",
         ),
     ] = False,
+    technology: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", rich_help_panel=_SETTINGS, show_default=False,
+            help="What the chip's cells are made of. See `secateur technologies`.",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -140,6 +147,7 @@ def run(
         secateur run fashion-mnist --chips 3 --data /srv/data --out runs/fashion
         secateur run --resume --out runs/fashion    # after a power cut
         secateur run digits --set chip.forming=half --set search.keep_fraction=0.4
+        secateur run digits --technology pcm --arm programmed --arm pruned
         secateur run digits --split validation --vary search.dead_band=0,0.05,0.1
         secateur run fashion-mnist --sweep-programming-error
     """
@@ -154,6 +162,7 @@ def run(
             ("--arm", "run.arms", arm),
             ("--chips", "run.chips", chips),
             ("--split", "run.split", split),
+            ("--technology", "chip.technology", technology),
             ("--epochs", "training.epochs", epochs),
             ("--seed", "run.seed", seed),
             ("--threads", "run.threads", threads),
