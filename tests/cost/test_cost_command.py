@@ -97,3 +97,13 @@ def test_the_page_lists_the_claims_that_do_not_follow():
         row = f"| {words[verdict.task]}, {claimed:.1f} % ({verdict.venue}) | {modelled:.1f} % "
         row += f"| {verdict.needed * 1e12:.2f} pJ |"
         assert (row in text) == (not verdict.follows)
+
+
+def test_the_figures_are_a_page_of_its_own(secateur, tmp_path):
+    page = tmp_path / "cost.html"
+    said = secateur("digits", "--model", "components", "--figures", page)
+    assert said.exit_code == 0, said.stderr
+    text = page.read_text(encoding="utf-8")
+    assert "Where the energy goes" in text
+    assert "Which assumption matters most" in text
+    assert "<script" not in text

@@ -44,6 +44,13 @@ def cost(
             help="Take the search's pulses from the `pruned` arm of this finished run.",
         ),
     ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", show_default=False,
+            help="Write the breakdown and the tornado chart as one HTML page.",
+        ),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:  # fmt: skip
@@ -57,7 +64,7 @@ def cost(
     Examples:
 
         secateur cost fashion-mnist
-        secateur cost fashion-mnist --model components
+        secateur cost fashion-mnist --model components --figures cost.html
         secateur cost digits --set converters.input_bits=6 --set chip.technology=my-cells.toml
         secateur cost fashion-mnist --run runs/fashion --json
     """
@@ -67,6 +74,10 @@ def cost(
     priced = cost_model(model)
     recipe = recipe_of(Asked(task=task, assignments=set_ or ())).for_arm("pruned")
     stated = _statement(recipe, priced, run)
+    if figures is not None:
+        from secateur.report.cost_page import write_cost_page
+
+        write_cost_page(stated, figures)
     if as_json:
         show_json(stated)
     else:

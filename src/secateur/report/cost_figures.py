@@ -33,7 +33,7 @@ def breakdown_plate(key: str, account: Account) -> Plate:
         _breakdown_drawer(account),
         alt=f"Energy of one inference by layer and part. {words}",
         caption=f"Energy of one inference by layer and part, {total} in all, by the model "
-        f"`{account['model']}`.",
+        f"{account['model']}.",
         title="Where the energy goes",
     )
 
@@ -48,7 +48,7 @@ def tornado_plate(key: str, account: Account) -> Plate:
         alt=f"Energy saved over the reference GPU, {account['saving_percent']:.1f} percent, when "
         f"one constant at a time moves through its range; the widest bar is that of {first}",
         caption="Energy saved over the reference GPU (percent) when one constant at a time goes "
-        f"to the low (light) or high (dark) end of its range, by the model `{account['model']}`. "
+        f"to the low (light) or high (dark) end of its range, by the model {account['model']}. "
         "The line: every constant as it is.",
         title="Which assumption matters most",
     )

@@ -60,7 +60,7 @@ def write_report(run_directories: Sequence[Path], out: Path) -> Path:
     if not run_directories:
         raise SettingError("There is no run to report on", remedy="Give at least one run directory")
     runs = read_runs(list(run_directories))
-    return _write(render(runs), Path(out))
+    return write_page(render(runs), Path(out))
 
 
 def render(runs: Sequence[Run]) -> str:
@@ -68,9 +68,9 @@ def render(runs: Sequence[Run]) -> str:
     rows = headline.entries(runs)
     measures = {f"{run.split} {run.record.metric_title}" for run in runs}
     shown_chips = max(1, SHOWN_CHIPS // len(runs))
-    page = _template().render(
+    page = template("page.html.jinja").render(
         title=" · ".join(dict.fromkeys(run.record.title or run.record.task for run in runs)),
-        style=Markup(palette.style_sheet() + _style()),
+        style=style_sheet(),
         several=len(runs) > 1,
         openings=[(run.name, summary.opening(run, rows)) for run in runs],
         measure=measures.pop() if len(measures) == 1 else "score",
@@ -231,7 +231,8 @@ def _chip(key: str, run: Run, result: Result, maps: ChipMaps, image_bytes: int) 
     )
 
 
-def _template() -> Template:
+def template(name: str) -> Template:
+    """One of this room's pages, ready to render."""
     environment = Environment(
         loader=PackageLoader("secateur.report", "."),
         autoescape=True,
@@ -240,14 +241,21 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.globals.update(swatch=swatch)
-    return environment.get_template("page.html.jinja")
+    return environment.get_template(name)
 
 
-def _style() -> str:
-    return files("secateur.report").joinpath("page.css").read_text(encoding="utf-8")
+def style_sheet() -> Markup:
+    """The style of every page, colours for light and dark included."""
+    own = files("secateur.report").joinpath("page.css").read_text(encoding="utf-8")
+    return Markup(palette.style_sheet() + own)
 
 
-def _write(page: str, out: Path) -> Path:
+def write_page(page: str, out: Path) -> Path:
+    """Writes a page, replacing an existing one only once it is complete.
+
+    Raises:
+        FileError: where it cannot be written.
+    """
     beside = out.with_name(out.name + ".part")
     try:
         beside.write_text(page, encoding="utf-8")
