@@ -1,5 +1,6 @@
 """The states of cells: a technology's numbers put into the laws of one cell."""
 
+import torch
 from torch import Tensor
 
 from secateur import device
@@ -30,6 +31,28 @@ def low_state(law: Technology, frozen: Tensor, cycle: Tensor) -> Tensor:
         frozen, cycle, median=law.low_conductance,
         device_spread=law.low_device_spread, cycle_spread=law.low_cycle_spread,
     )  # fmt: skip
+
+
+def formed(
+    law: Technology, frozen: Tensor, cycle: Tensor, birth: Tensor, *, compliance: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What breakdown leaves of cells: siemens, and masks of those stuck low and stuck high.
+
+    Args:
+        law: of the cells.
+        frozen: their standard normals, two or more rows.
+        cycle: those of this pulse.
+        birth: uniforms in (0, 1) that say which cells are stuck.
+        compliance: amperes that stopped the pulse.
+    """
+    low, high = device.born_stuck(
+        birth, low_fraction=law.stuck_low_fraction, high_fraction=law.stuck_high_fraction
+    )
+    median = device.median_at_compliance(
+        law.high_conductance, compliance=compliance, reference=law.compliance_current
+    )
+    left = high_state(law, frozen[0], cycle, median)
+    return torch.where(low, low_state(law, frozen[1], cycle), left), low, high
 
 
 def on_open_lines(

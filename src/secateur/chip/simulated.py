@@ -9,7 +9,7 @@ from torch import Tensor
 
 from secateur import device
 from secateur.chip.ageing import Ages
-from secateur.chip.cell_laws import breakdown, high_state, low_state, on_open_lines
+from secateur.chip.cell_laws import breakdown, formed, high_state, low_state, on_open_lines
 from secateur.chip.cells import refuse_foreign, refuse_repeated
 from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
 from secateur.chip.forming import FixedVoltage, Forming
@@ -272,19 +272,12 @@ class SimulatedChip(Chip):
         law = self.technology
         broken = broken & (self._status[cells] == self.PRISTINE) & ~self._open[cells]
         cells, frozen = cells[broken], frozen[:, broken]
-        stuck_low, stuck_high = device.born_stuck(
-            uniforms(self._words(cells, 0, _BIRTH))[0],
-            low_fraction=law.stuck_low_fraction, high_fraction=law.stuck_high_fraction,
-        )  # fmt: skip
-        median = device.median_at_compliance(
-            law.high_conductance, compliance=compliance, reference=law.compliance_current
-        )
+        birth = uniforms(self._words(cells, 0, _BIRTH))[0]
         cycle = normals(self._words(cells, self.ledger.counts(cells), _CELL))[0]
-        high = high_state(law, frozen[0], cycle, median)
-        low = low_state(law, frozen[1], cycle)
-        self._change(cells, torch.where(stuck_low, low, high))
-        self._status[cells] = torch.where(stuck_low, self.LOW, self.HIGH).to(torch.int8)
-        self._stuck[cells] = stuck_low | stuck_high
+        left, low, high = formed(law, frozen, cycle, birth, compliance=compliance)
+        self._change(cells, left)
+        self._status[cells] = torch.where(low, self.LOW, self.HIGH).to(torch.int8)
+        self._stuck[cells] = low | high
 
     def set(self, cells: Tensor) -> None:
         """See `Chip.set`; the new conductance is drawn around the cell's own median."""
