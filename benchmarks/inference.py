@@ -8,7 +8,7 @@ Plain is the network as PyTorch makes it; with channels last, which models on th
 well, it is measured too, and every fraction is given of both. A model's first batch, in which
 exact wires are solved, is timed on its own: the solution is kept until a conductance changes. Peak
 memory is that of a process that runs one variant alone. Training steps (batch 60, masks updated
-every eighth step with a dead band of 0.1) are measured likewise.
+every fourth step with a dead band of 0.1) are measured likewise.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def pruned(circuit: Circuit) -> nn.Module:
     """The network on a 40 nm chip, its converters past their first looks at every batch."""
     chip = SimulatedChip("taox-40nm", seed=0)
     rule = TopK(dead_band=0.1)
-    model = prune_(channels_last(), chip, circuit=circuit, input_bits=BITS, rule=rule, interval=8)
+    model = prune_(channels_last(), chip, circuit=circuit, input_bits=BITS, rule=rule, interval=4)
     for batch in images(66 * 60)[0].split(60):
         model(batch)
     return model
