@@ -62,7 +62,7 @@ def test_the_better_grain_is_not_far_from_the_digital_reference(results):
     assert behind(results) <= 0.010
 
 
-@pytest.mark.xfail(reason="an aim not reached yet: measured 0.6 points", strict=False)
+@pytest.mark.xfail(reason="an aim not reached yet: measured 0.7 points", strict=False)
 def test_the_better_grain_is_within_half_a_point_of_the_digital_reference(results):
     assert behind(results) <= 0.005
 
