@@ -85,8 +85,8 @@ def test_a_usual_search_begins_with_the_first_masks():
     # A flip pulses both cells of its pair; about one in a thousand was not formed.
     formed = int(chip.conducting(torch.arange(2 * 50 * 40)).sum())
     search = usual_search(chip)
-    assert search.pulses == pytest.approx(begun + 2.7 * formed)
-    assert search.origin.startswith("assumption: 2.7 flips per edge")
+    assert search.pulses == pytest.approx(begun + 2.6 * formed)
+    assert search.origin.startswith("assumption: 2.6 flips per edge")
 
 
 def test_writing_trained_weights_takes_more_pulses_than_a_search():

@@ -49,14 +49,10 @@ class SimulatedChip(Chip):
     saves = True
 
     def __init__(
-        self,
-        technology: str | Technology = "taox-40nm",
-        *,
-        seed: int = 0,
-        forming: Forming | None = None,
-        macros: int | None = None,
+        self, technology: str | Technology = "taox-40nm", *, seed: int = 0,
+        forming: Forming | None = None, macros: int | None = None,
         geometry: Geometry | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.technology = Technology.load(technology)
         self.seed = seed
         self.forming = forming or FixedVoltage()
@@ -190,10 +186,8 @@ class SimulatedChip(Chip):
             values, elsewhere = self._conductance, self.technology.pristine_conductance
         else:
             values, elsewhere = self.ledger.switching, 0.0
-        return as_macro(
-            values, self._address, macro=macro, geometry=self.placement.geometry,
-            elsewhere=elsewhere,
-        )  # fmt: skip
+        shape = self.placement.geometry
+        return as_macro(values, self._address, macro=macro, geometry=shape, elsewhere=elsewhere)
 
     def conducting(self, cells: Tensor) -> Tensor:
         """See `Chip.conducting`."""

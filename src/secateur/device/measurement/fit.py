@@ -211,7 +211,8 @@ def _fit_state(
         return np.array([np.exp(mean), device, cycle])
 
     median, device, cycle = resampled(statistic, groups.cells, draws=draws)
-    values = {f"{state}_conductance": median, f"{state}_device_spread": device}
+    parameter = {"high": "high_conductance", "low": "low_conductance"}[state]
+    values = {parameter: median, f"{state}_device_spread": device}
     pulses = np.bincount(groups.cell)
     if np.isnan(cycle.value):
         fit.warnings.append(
