@@ -133,6 +133,15 @@ def test_a_single_pass_supports_neither_cycles_nor_noise_nor_drift() -> None:
     assert fit.estimates["high_device_spread"].value == pytest.approx(0.2, rel=0.15)
 
 
+def test_single_reads_do_not_count_read_noise_as_spread() -> None:
+    noisy = KNOWN.with_values(read_noise=0.06, high_cycle_spread=0.05)
+    columns = measured(noisy, cells=300, cycles=8, reads=1)
+    fit = fit_reads(reads_from(columns, source="bench.csv"), like=noisy, name="mine")
+    assert warned(fit, "taken off the spreads")
+    # With the noise left in, it would be the root of 0.05^2 + 0.06^2 = 0.078.
+    assert fit.estimates["high_cycle_spread"].value == pytest.approx(0.05, abs=0.008)
+
+
 def test_few_cells_and_few_cycles_are_said_to_be_few() -> None:
     fit = fitted(cells=12, cycles=2)
     assert warned(fit, "cells are few")

@@ -161,7 +161,10 @@ def _fit_read_noise(
 ) -> None:
     fit.noise = fit_noise(fresh, draws=draws)
     if fit.noise is None:
-        fit.warnings.append("no cell was read twice after a pulse: read noise stays an assumption")
+        fit.warnings.append(
+            "no cell was read twice after a pulse: read noise stays an assumption, and is taken "
+            "off the spreads"
+        )
         return
     fit.set({"read_noise": fit.noise.share}, reads.source)
 
@@ -201,7 +204,7 @@ def _fit_state(
         fit.warnings.append(f"the {state} state was not measured: that of the assumption stays")
         return
     law = fit.technology
-    noise = law.read_noise if fit.noise is not None else 0.0
+    noise = law.read_noise
     assumed = float(getattr(law, f"{state}_cycle_spread"))
 
     def statistic(weights: Floats) -> Floats:
@@ -253,8 +256,7 @@ def _fit_drift(fit: Fit, reads: Reads, draws: np.random.Generator) -> None:
         fit.warnings.append("fewer than 3 times after a pulse: drift stays an assumption")
         return
     exponent = -np.bincount(cell, later * logs) / span
-    noise = fit.technology.read_noise if fit.noise is not None else 0.0
-    uncertain = noise**2 / span
+    uncertain = fit.technology.read_noise**2 / span
 
     def statistic(weights: Floats) -> Floats:
         mean = weights @ exponent / weights.sum()
