@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 _SLOT = re.compile(r"(<!-- results:([\w-]+)(?::(\w+))? -->\n).*?(<!-- /results -->)", re.S)
 _KEPT = ("command", "created", "machine", "versions", "seed", "chips", "title", "metrics")
+_MEMORY = "chip.technology="
 _OURS = ("pruned", "pruned-cells")
 
 Record = Mapping[str, Any]
@@ -35,10 +36,13 @@ def thinned(record: Record) -> dict[str, Any]:
             "summary": result["summary"],
             "per_chip": _per_chip(result["trials"], list(record["metrics"])[:2]),
             "pulses": _mean_pulses(result["trials"]),
+            **_aged(result["trials"], next(iter(record["metrics"]))),
         }
         for result in record["results"]
     ]
     kind = "variants" if any(row["variant"] for row in rows) else "arms"
+    if rows and all(row["variant"].startswith(_MEMORY) and "aged" in row for row in rows):
+        kind = "technologies"
     about = {key: record[key] for key in _KEPT}
     # Where somebody put the run is nothing to the figures.
     about["command"] = re.sub(r" --out \S+", "", record["command"])
@@ -53,6 +57,33 @@ def _per_chip(trials: Sequence[Record], metrics: Sequence[str]) -> dict[str, lis
 def _mean_pulses(trials: Sequence[Record]) -> dict[str, float]:
     kinds = trials[0]["pulses"]
     return {kind: sum(trial["pulses"][kind] for trial in trials) / len(trials) for kind in kinds}
+
+
+def _aged(trials: Sequence[Record], metric: str) -> dict[str, dict[str, float]]:
+    """The headline metric after each age with new norm statistics, mean of the chips."""
+    found: dict[str, list[float]] = {}
+    for trial in trials:
+        for row in trial.get("stress", ()):
+            if row["kind"] == "age":
+                found.setdefault(f"{row['value']:g}", []).append(row["renewed"][metric])
+    aged = {age: sum(values) / len(values) for age, values in found.items()}
+    return {"aged": aged} if aged else {}
+
+
+def technologies_table(record: Record) -> list[str]:
+    """One row a memory, one column an arm: the headline metric fresh, and at the greatest age."""
+    arms = list(dict.fromkeys(row["arm"] for row in record["rows"]))
+    metric = next(iter(record["metrics"]))
+    cells: dict[str, dict[str, str]] = {}
+    for row in record["rows"]:
+        oldest = max(row["aged"], key=float)
+        fresh = 100 * row["summary"][metric]["mean"]
+        text = f"{fresh:.1f} → {100 * row['aged'][oldest]:.1f}"
+        cells.setdefault(row["variant"].removeprefix(_MEMORY), {})[row["arm"]] = text
+    lines = _begin(("memory, % fresh → after a year", *(f"`{arm}`" for arm in arms)))
+    for memory, texts in cells.items():
+        lines.append(f"| `{memory}` | {' | '.join(texts.get(arm, '–') for arm in arms)} |")
+    return lines
 
 
 def arms_table(record: Record) -> list[str]:
@@ -149,6 +180,7 @@ def inference_table(record: Record) -> list[str]:
 TABLES: dict[str, Callable[[Record], list[str]]] = {
     "arms": arms_table, "variants": variants_table, "speed": speed_table,
     "wires": wires_table, "gains": gains_table, "inference": inference_table,
+    "technologies": technologies_table,
 }  # fmt: skip
 
 

@@ -45,6 +45,26 @@ def test_a_gain_is_over_each_baseline_and_paired_by_chip():
     assert not any(line.startswith("| `pruned` |") for line in lines)
 
 
+def test_memories_are_shown_fresh_and_at_their_greatest_age():
+    stress = [
+        {"kind": "age", "value": age, "renewed": {"accuracy": figure}}
+        for age, figure in ((86400.0, 0.6), (31557600.0, 0.5))
+    ]
+    trial = {"test": {"accuracy": 0.7}, "validation": None, "pulses": {}, "stress": stress}
+    summary = {"accuracy": {"mean": 0.7, "interval95": None}}
+    results = [
+        {"arm": arm, "variant": "chip.technology=pcm", "summary": summary, "trials": [trial]}
+        for arm in ("programmed", "pruned")
+    ]
+    about = dict.fromkeys(("command", "created", "seed", "chips", "title"), "x")
+    machine = {"processes": 1, "threads_per_process": 1, "cores": 2, "processor": "y"}
+    record = {**about, "machine": machine, "versions": {"torch": "2"},
+              "metrics": {"accuracy": "accuracy"}, "results": results}  # fmt: skip
+    kept = thinned(record)
+    assert kept["kind"] == "technologies"
+    assert "| `pcm` | 70.0 → 50.0 | 70.0 → 50.0 |" in made(kept)
+
+
 def test_pages_name_no_record_that_is_not_there():
     named = set(
         re.findall(r"<!-- results:([\w-]+)(?::\w+)? -->", "".join(map(pages.named, _names())))
