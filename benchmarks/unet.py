@@ -38,10 +38,10 @@ def channels_last() -> VesselNetwork:
 def pruned(*, interval: int, input_bits: int | None = 6) -> nn.Module:
     """The network on a 40 nm chip with its read noise, searched as the shipped recipe does."""
     chip = SimulatedChip("taox-40nm", seed=0, forming=VoltageRamp())
-    rule = TopK(dead_band=0.05)
+    rule = TopK()
     model = prune_(channels_last(), chip, rule=rule, interval=interval, input_bits=input_bits)
     for weight in pruned_weights(model).values():
-        weight.scores.data.mul_(0.1)
+        weight.scores.data.mul_(0.004)
     return model
 
 
@@ -77,7 +77,7 @@ def main() -> None:
     models = {
         "dense float32": VesselNetwork(),
         "dense, channels last": channels_last(),
-        "pairs, as shipped": pruned(interval=4),
+        "pairs, as shipped": pruned(interval=2),
         "pairs, masks at every step": pruned(interval=1),
         "pairs, masks that stay": pruned(interval=NEVER),
         "pairs, masks that stay, no converters": pruned(interval=NEVER, input_bits=None),
