@@ -104,7 +104,7 @@ def main() -> None:
             "flips_per_step": flips(models[name]) / (BLOCK * (options.rounds + 2)),
         }
     if options.json:
-        print(json.dumps(record(rows), indent=1))
+        print(json.dumps(record(rows, command="python -m benchmarks.step --json"), indent=1))
         return
     for name, row in rows.items():
         low, high = row["ratio_quartiles"]
@@ -114,11 +114,11 @@ def main() -> None:
         )
 
 
-def record(rows: dict[str, dict[str, object]]) -> dict[str, object]:
-    """What results/speed.json keeps."""
+def record(rows: dict[str, dict[str, object]], *, command: str) -> dict[str, object]:
+    """The rows with the command, machine and versions that they came from."""
     return {
         "kind": "speed",
-        "command": "python -m benchmarks.step --json",
+        "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(threads=1, processes=1),
         "versions": versions(),

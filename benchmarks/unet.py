@@ -12,14 +12,12 @@ import argparse
 import json
 import statistics
 import time
-from datetime import UTC, datetime
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.step import flips, stepper
+from benchmarks.step import flips, record, stepper
 from secateur import SimulatedChip, TopK, VoltageRamp, prune_
-from secateur.experiment.record import machine, versions
 from secateur.experiment.training import keep_freed_memory
 from secateur.network import pruned_weights
 from secateur.tasks.drive import VesselNetwork
@@ -93,7 +91,7 @@ def main() -> None:
             "flips_per_step": flips(models[name]) / (options.rounds + WARM),
         }
     if options.json:
-        print(json.dumps(record(rows), indent=1))
+        print(json.dumps(record(rows, command="python -m benchmarks.unet --json"), indent=1))
         return
     for name, row in rows.items():
         low, high = row["ratio_quartiles"]
@@ -101,18 +99,6 @@ def main() -> None:
             f"{name:38s} {row['ms']:7.0f} ms   x {row['ratio']:.2f} ({low:.2f} to {high:.2f})"
             f"   {row['flips_per_step']:.0f} flips a step"
         )
-
-
-def record(rows: dict[str, dict[str, object]]) -> dict[str, object]:
-    """The rows with the command, machine and versions that they came from."""
-    return {
-        "kind": "speed",
-        "command": "python -m benchmarks.unet --json",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(threads=1, processes=1),
-        "versions": versions(),
-        "steps": rows,
-    }
 
 
 if __name__ == "__main__":
