@@ -65,7 +65,8 @@ def _aged(trials: Sequence[Record], metric: str) -> dict[str, dict[str, float]]:
     for trial in trials:
         for row in trial.get("stress", ()):
             if row["kind"] == "age":
-                found.setdefault(f"{row['value']:g}", []).append(row["renewed"][metric])
+                renewed = row["remedied"]["norms"] if "remedied" in row else row["renewed"]
+                found.setdefault(f"{row['value']:g}", []).append(renewed[metric])
     aged = {age: sum(values) / len(values) for age, values in found.items()}
     return {"aged": aged} if aged else {}
 

@@ -132,6 +132,9 @@ class Stress(_Section):
     failed: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (), description="shares of the cells that fail, half of them low and half high"
     )
+    remedies: tuple[str, ...] = Field(
+        ("norms",), description="tried on the copies beside doing nothing; joined by +, in turn"
+    )
 
 
 class Recipe(_Section):

@@ -17,6 +17,7 @@ from secateur.experiment.arms import ARMS, technology_of
 from secateur.experiment.maps import save_arrays
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.record import record_of
+from secateur.experiment.remedies import remedy_named
 from secateur.experiment.trial import Part, Trial, run_trial
 from secateur.files import write_atomically
 from secateur.tasks import task_named
@@ -215,6 +216,8 @@ def _check(recipe: Recipe, trials: list[Trial]) -> None:
     for trial in {(t.arm, t.variant): t for t in trials}.values():
         own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
         technology_of(own.chip)
+        for remedy in own.stress.remedies:
+            remedy_named(remedy)
         task = task_named(own.task.name)
         task.check(own.task.settings)
         task.build(own.network)

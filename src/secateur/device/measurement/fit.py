@@ -153,6 +153,9 @@ def _fit_forming(fit: Fit, reads: Reads, draws: np.random.Generator) -> None:
 
     mean, spread = resampled(moments, groups.cells, draws=draws)
     fit.set({"breakdown_voltage": mean, "breakdown_spread": spread}, reads.source)
+    fit.technology = fit.technology.with_origin(
+        f"source: {reads.source}", breakdown_cells=len(volts), breakdown_lowest=float(volts.min())
+    )
     fit.test("forming voltage", "normal from cell to cell", volts)
 
 
