@@ -29,7 +29,7 @@ def save_checkpoint(folder: Path, trainer: Trainer) -> None:
     path = folder / f"checkpoint-{trainer.progress.epoch:04d}.safetensors"
     write_tensors(path, state, {"secateur.checkpoint": json.dumps(settings)})
     for old in sorted(folder.glob("checkpoint-*.safetensors"))[:-_KEPT]:
-        old.unlink()
+        old.unlink(missing_ok=True)
 
 
 def restore_checkpoint(folder: Path, trainer: Trainer) -> list[str]:
@@ -54,9 +54,9 @@ def restore_checkpoint(folder: Path, trainer: Trainer) -> list[str]:
         return refused
     if paths:
         raise FileError(
-            "None of the trial's checkpoints can be read", where=str(folder),
+            "None of the training's checkpoints can be read", where=str(folder),
             cause="files truncated by a full disk or changed by another program",
-            remedy="Delete the folder; the trial then starts from its beginning",
+            remedy="Delete the folder; the training then starts from its beginning",
         )  # fmt: skip
     return refused
 

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from secateur.experiment.maps import save_arrays
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.record import record_of
 from secateur.experiment.remedies import remedy_named
-from secateur.experiment.trial import Part, Trial, run_trial
+from secateur.experiment.trial import Part, Trial, run_trial, trained_in
 from secateur.files import write_atomically
 from secateur.tasks import task_named
 
@@ -76,7 +77,8 @@ def run_experiment(
     """Runs every trial of a recipe and writes the run directory; returns the record.
 
     Trials run in as many processes as the machine has cores for, at `run.threads` each. Variants
-    of a setting that an arm does not heed are one trial, which stands for all. Killed and resumed,
+    of a setting that an arm does not heed are one trial, which stands for all; trials that train
+    the same model, as `programmed` and `digital-quantised` do, train it once. Killed and resumed,
     a run's record is the same to the bit but for times.
 
     Args:
@@ -125,15 +127,26 @@ def _run_all(
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """The trials' results by the trials' names."""
     results: dict[str, dict[str, Any]] = {}
-    jobs = (delayed(_isolated)(trial, recipe, out, data) for trial in trials)
     pool = Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)
     with pool, _Tail(out / "metrics.jsonl", watch):
-        for name, result in pool(jobs):
-            if isinstance(result, SecateurError):
-                raise result
-            results[name] = result
-            watch.trial(result)
+        for those in _in_turn(trials, recipe):
+            jobs = (delayed(_isolated)(trial, recipe, out, data) for trial in those)
+            for name, result in pool(jobs):
+                if isinstance(result, SecateurError):
+                    raise result
+                results[name] = result
+                watch.trial(result)
     return results
+
+
+def _in_turn(trials: list[Trial], recipe: Recipe) -> list[list[Trial]]:
+    """Trials that train for others as well, and then all others, which find their models."""
+    folders = {trial.name: trained_in(trial, recipe) for trial in trials}
+    times = Counter(folders.values())
+    first = {folders[trial.name]: trial.name for trial in reversed(trials)}
+    leads = {t.name for t in trials if times[folders[t.name]] > 1} & set(first.values())
+    turns = [[t for t in trials if (t.name in leads) is early] for early in (True, False)]
+    return [turn for turn in turns if turn]
 
 
 def _isolated(
@@ -225,7 +238,8 @@ def _check(recipe: Recipe, trials: list[Trial]) -> None:
 
 def _total_epochs(recipe: Recipe, trials: list[Trial]) -> int:
     total = 0
-    for trial in trials:
+    # What several trials train alike is trained once.
+    for trial in {trained_in(trial, recipe): trial for trial in trials}.values():
         arm = ARMS[trial.arm]
         own = recipe.with_settings(trial.overrides).for_arm(trial.arm)
         total += own.training.epochs if arm.trains else 1

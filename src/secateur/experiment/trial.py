@@ -1,5 +1,6 @@
 """One trial: one arm on one chip, from data to figures. A pure function of its settings."""
 
+import hashlib
 import itertools
 import json
 import time
@@ -66,13 +67,33 @@ class Trial:
         return f"{self.arm}{middle}-chip{self.chip}{ending}"
 
 
+def chip_seed(recipe: Recipe, chip: int) -> int:
+    """Of all that is random in the trials on a chip."""
+    return key_of(recipe.run.seed, "chip", chip) % 2**31
+
+
+def trained_in(trial: Trial, recipe: Recipe) -> str:
+    """The folder in a run's own where a trial's training is kept: by what it follows from.
+
+    Trials that train the same model to the bit have the same folder: whichever comes later finds
+    its model trained.
+    """
+    own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
+    training = arm_named(trial.arm).training(own, seed=chip_seed(recipe, trial.chip))
+    if training is None:
+        return f"trials/{trial.name}"
+    words = json.dumps({"part": trial.part, **training}, sort_keys=True)
+    return f"trained/{hashlib.blake2b(words.encode(), digest_size=8).hexdigest()}"
+
+
 def run_trial(
     trial: Trial, recipe: Recipe, folder: Path, *, data: Path | None,
     report: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:  # fmt: skip
     """Trains and measures one trial, from its newest checkpoint where there is one.
 
-    The result is written to `result.json` last of all: a folder with that file is finished.
+    The result is written to `result.json` last of all: a folder with that file is finished. The
+    checkpoints are in the folder that `trained_in` names, two above.
 
     Args:
         trial: what to run.
@@ -89,18 +110,19 @@ def run_trial(
     begin = time.perf_counter()
     task, arm = task_named(recipe.task.name), arm_named(trial.arm)
     own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
-    seed = key_of(recipe.run.seed, "chip", trial.chip) % 2**31
+    seed, trained = chip_seed(recipe, trial.chip), folder.parent.parent / trained_in(trial, recipe)
     loaded = task.load(data, own.task.settings)
     training, measured = _parts(loaded, trial.part)
     trainer = _trainer(arm, task, own, training, seed)
-    notes = restore_checkpoint(folder, trainer)
+    notes = restore_checkpoint(trained, trainer)
 
     def after_epoch(line: dict[str, Any]) -> None:
-        save_checkpoint(folder, trainer)
+        save_checkpoint(trained, trainer)
         where = {"arm": trial.arm, "variant": trial.variant, "chip": trial.chip}
         report({**where, "split": trial.part, "epochs": trainer.epochs, **line})
 
     trainer.run(after_epoch)
+    folder.mkdir(parents=True, exist_ok=True)
     model = trainer.model
     if arm.finish(model, own, seed=seed):
         _calibrate(model, training, batch_size=own.training.batch_size)
