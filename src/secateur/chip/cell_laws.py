@@ -73,7 +73,9 @@ def worn_out(law: Technology, wear: Tensor, draw: Tensor) -> Tensor:
     if int(wear.amax()) < law.endurance * math.exp(-8.0 * law.endurance_spread):
         # Eight spreads below the median: no float32 draw reaches that far.
         return torch.zeros_like(wear, dtype=torch.bool)
-    return wear > device.endurance_limit(draw, median=law.endurance, spread=law.endurance_spread)
+    limit = device.endurance_limit(draw, median=law.endurance, spread=law.endurance_spread)
+    worn: Tensor = wear > limit
+    return worn
 
 
 def on_open_lines(
