@@ -161,6 +161,17 @@ def test_every_level_of_the_circuit_is_in_the_record(tmp_path):
     assert 0.0 < physics["first_order_error"] < 0.5
 
 
+def test_ranges_that_cut_nearly_everything_are_told(tmp_path):
+    recipe = small(**{
+        "run.arms": ["programmed"], "training.epochs": 1, "converters.output_bits": 8,
+        "converters.output_headroom": 0.05,
+    })  # fmt: skip
+    (group,) = run_experiment(recipe, tmp_path / "run")["results"]
+    (note,) = group["trials"][0]["notes"]
+    assert "beyond their converters' last level" in note
+    assert "converters.output_headroom" in note
+
+
 def test_levels_are_composed_from_settings():
     assert circuit_from(small()) == ReadPerStep()
     assert circuit_from(small(**{"chip.circuit": "ideal"})) == Ideal()

@@ -37,6 +37,8 @@ from secateur.tasks import Data, Measured, Samples, Task, batches, task_named
 
 Part = Literal["test", "validation"]
 _CALIBRATION_BATCHES = 64
+# Share of the sums beyond their converters' range from which a run says so.
+_MUCH_SATURATED = 0.1
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ def _result(
 ) -> dict[str, Any]:  # fmt: skip
     model = trainer.model
     weights = pruned_weights(model)
-    chip = chip_of(model)
+    chip, physics = chip_of(model), _physics(recipe, model)
     edges = sum(weight.edges for weight in weights.values())
     flips = sum(weight.flips for weight in weights.values())
     return {
@@ -236,8 +238,8 @@ def _result(
             "text": str(chip.placement),
         },
         "programming_energy_J": programming_energy_of(chip),
-        "physics": _physics(recipe, model),
-        "notes": notes,
+        "physics": physics,
+        "notes": [*notes, *_on_saturation(trial, physics)],
         "anatomy": {name: anatomy_of(w) for name, w in weights.items() if not _keeps_all(w)},
         "maps": None,
         "masks": None,
@@ -300,6 +302,16 @@ def _errors_of_circuit(model: nn.Module) -> dict[str, float]:
     if errors:
         found["first_order_error"] = max(errors)
     return found
+
+
+def _on_saturation(trial: Trial, physics: dict[str, Any]) -> list[str]:
+    share = physics.get("saturated_share", 0.0)
+    if share < _MUCH_SATURATED:
+        return []
+    return [
+        f"{trial.arm}: {share:.0%} of the sums were beyond their converters' last level, and were "
+        "cut to it. Raise converters.output_headroom, if the ranges are too small."
+    ]
 
 
 def _forming_words(recipe: Recipe) -> str:
