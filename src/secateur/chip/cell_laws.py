@@ -59,7 +59,7 @@ def formed(
 
 def nearer_high(law: Technology, conductance: Tensor) -> Tensor:
     """Mask of conductances that are nearer to the high state than to the low one, as a ratio."""
-    return conductance > (law.low_conductance * law.high_conductance) ** 0.5
+    return conductance > math.sqrt(law.low_conductance * law.high_conductance)
 
 
 def worn_out(law: Technology, wear: Tensor, draw: Tensor) -> Tensor:
@@ -73,9 +73,7 @@ def worn_out(law: Technology, wear: Tensor, draw: Tensor) -> Tensor:
     if int(wear.amax()) < law.endurance * math.exp(-8.0 * law.endurance_spread):
         # Eight spreads below the median: no float32 draw reaches that far.
         return torch.zeros_like(wear, dtype=torch.bool)
-    limit = device.endurance_limit(draw, median=law.endurance, spread=law.endurance_spread)
-    worn: Tensor = wear > limit
-    return worn
+    return wear > device.endurance_limit(draw, median=law.endurance, spread=law.endurance_spread)
 
 
 def on_open_lines(
