@@ -62,7 +62,7 @@ def compensate_(
             remedy="Take them of this model with calibration_currents, before it ages",
         )
     for name, weight in _weights(model):
-        live = now[name].abs().amax(dim=0) > 0.0
+        weight.scale, live = None, now[name].abs().amax(dim=0) > 0.0
         factors = torch.ones_like(now[name][0])
         if bool(live.any()):
             found = scale(fresh[name][:, live], now[name][:, live])
