@@ -5,6 +5,8 @@ from secateur.chip.compensation import column_scale, global_scale
 from secateur.chip.forming import FixedVoltage, Forming, VoltageRamp
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Geometry, Placement, Region, Tile
+from secateur.chip.record import record_chip
+from secateur.chip.recorded import RecordedChip
 from secateur.chip.simulated import SimulatedChip
 from secateur.chip.state import ChipState, first_difference, in_words
 
@@ -18,6 +20,7 @@ __all__ = [
     "Ledger",
     "PairStatistics",
     "Placement",
+    "RecordedChip",
     "Region",
     "SimulatedChip",
     "Tile",
@@ -27,4 +30,5 @@ __all__ = [
     "first_difference",
     "global_scale",
     "in_words",
+    "record_chip",
 ]

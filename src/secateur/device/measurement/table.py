@@ -24,6 +24,7 @@ _UNITS = {
     "cell": {"1": 1.0},
     "cycle": {"1": 1.0},
 }
+UNITS_OF_CONDUCTANCE = _UNITS["conductance"]
 _WITH_UNIT = ("conductance", "forming_voltage", "time")
 _HEADING = re.compile(r"^\s*(?P<name>\w+)\s*(?:\[(?P<unit>[^\]]*)\])?\s*$")
 _STATES = ("high", "low")
