@@ -4,7 +4,7 @@ from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
 from secateur.chip.compensation import column_scale, global_scale
 from secateur.chip.forming import FixedVoltage, Forming, VoltageRamp
 from secateur.chip.ledger import Ledger
-from secateur.chip.placement import Geometry, Placement, Region, Tile
+from secateur.chip.placement import Geometry, Placement, Region, Tile, as_macro
 from secateur.chip.record import record_chip
 from secateur.chip.recorded import RecordedChip
 from secateur.chip.simulated import SimulatedChip
@@ -26,6 +26,7 @@ __all__ = [
     "Tile",
     "VoltageRamp",
     "WriteReport",
+    "as_macro",
     "column_scale",
     "first_difference",
     "global_scale",

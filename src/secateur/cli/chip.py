@@ -9,6 +9,7 @@ from secateur.cli.command import Command, Debug, Json
 from secateur.cli.export import export
 from secateur.cli.printing import show, show_json, table
 from secateur.cli.quantities import percent, quantity
+from secateur.cli.recording import import_recording, record
 
 chip = typer.Typer(
     name="chip", no_args_is_help=True, rich_markup_mode="markdown",
@@ -147,3 +148,5 @@ def fit(
 chip.command(cls=Command)(form)
 chip.command(cls=Command)(fit)
 chip.command(cls=Command)(export)
+chip.command(cls=Command)(record)
+chip.command(cls=Command, name="import")(import_recording)

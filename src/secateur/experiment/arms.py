@@ -6,9 +6,10 @@ from typing import Literal
 
 from torch import nn
 
-from secateur.chip import FixedVoltage, Forming, SimulatedChip, VoltageRamp
+from secateur.chip import Chip, FixedVoltage, Forming, RecordedChip, SimulatedChip, VoltageRamp
 from secateur.circuit import Circuit, Converters, Ideal, ReadPerProduct, ReadPerStep, Wired
 from secateur.device import Technology
+from secateur.device.recording import Recording
 from secateur.errors import SettingError, nearest
 from secateur.experiment.recipe import ARM_NAMES, ChipSettings, Recipe
 from secateur.keyed import key_of
@@ -18,12 +19,16 @@ from secateur.topology import Annealed, TopK
 
 
 def technology_of(settings: ChipSettings) -> Technology:
-    """The technology a recipe asks for, its replaced values included."""
+    """The technology a recipe asks for, its replaced values included, or that was recorded."""
+    for path in settings.recordings:
+        return Recording.open(path).technology
     return Technology.load(settings.technology).with_values(**settings.values)
 
 
-def chip_from(settings: ChipSettings, *, seed: int) -> SimulatedChip:
-    """The chip a recipe asks for: technology with its replaced values, and forming."""
+def chip_from(settings: ChipSettings, *, seed: int) -> Chip:
+    """The chip a recipe asks for: the recorded one, or technology, replaced values and forming."""
+    for path in settings.recordings:
+        return RecordedChip(path, seed=seed)
     return SimulatedChip(
         technology_of(settings), seed=seed, forming=_forming(settings), macros=settings.macros
     )
@@ -170,6 +175,8 @@ class Pruned(Arm):
 
     def heeds(self, path: str) -> bool:
         """See `Arm.heeds`: nothing is written to a value here."""
+        if self.technology and path == "chip.recording":
+            return False
         return path != "chip.values.programming_error"
 
     def attach(
@@ -178,7 +185,8 @@ class Pruned(Arm):
         """The network on a freshly formed chip."""
         chip = recipe.chip
         if self.technology:
-            chip = chip.model_copy(update={"technology": self.technology, "values": {}})
+            other = {"technology": self.technology, "values": {}, "recording": ()}
+            chip = chip.model_copy(update=other)
         search = recipe.search
         readout = self.learns == "readout"
         updates = steps / search.interval  # of the masks, in an epoch

@@ -15,8 +15,9 @@ from secateur.errors import FileError, SecateurError, SettingError
 from secateur.experiment.anatomy import agreements
 from secateur.experiment.arms import ARMS, technology_of
 from secateur.experiment.maps import save_arrays
-from secateur.experiment.recipe import Recipe
+from secateur.experiment.recipe import Recipe, for_chip
 from secateur.experiment.record import record_of
+from secateur.experiment.recording import refuse_unrecorded
 from secateur.experiment.trial import Part, Trial, run_trial
 from secateur.files import write_atomically
 from secateur.tasks import task_named
@@ -214,7 +215,8 @@ def _check(recipe: Recipe, trials: list[Trial]) -> None:
     """Every trial's settings are valid before the first one starts."""
     for trial in {(t.arm, t.variant): t for t in trials}.values():
         own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
-        technology_of(own.chip)
+        refuse_unrecorded(own, ARMS[trial.arm])
+        technology_of(for_chip(own, recipe.run.chips - 1).chip)
         task = task_named(own.task.name)
         task.check(own.task.settings)
         task.build(own.network)

@@ -11,13 +11,14 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from secateur.chip import RecordedChip
 from secateur.errors import FileError
 from secateur.experiment.anatomy import anatomy_of, save_masks
 from secateur.experiment.arms import Arm, arm_named, circuit_from, start_seed
 from secateur.experiment.checkpoint import restore_checkpoint, save_checkpoint
 from secateur.experiment.evaluate import chip_of, programming_energy_of, pulses_of
 from secateur.experiment.maps import save_arrays, save_maps
-from secateur.experiment.recipe import Recipe
+from secateur.experiment.recipe import Recipe, for_chip
 from secateur.experiment.stress import stressed
 from secateur.experiment.training import Trainer, keep_freed_memory
 from secateur.files import write_atomically
@@ -89,6 +90,7 @@ def run_trial(
     begin = time.perf_counter()
     task, arm = task_named(recipe.task.name), arm_named(trial.arm)
     own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
+    own = for_chip(own, trial.chip)
     seed = key_of(recipe.run.seed, "chip", trial.chip) % 2**31
     loaded = task.load(data, own.task.settings)
     training, measured = _parts(loaded, trial.part)
@@ -113,8 +115,7 @@ def run_trial(
         measure=lambda twin: dict(task.measure(twin, measured).figures),
         renew=lambda twin: renew_norms(twin, training, batch_size=own.training.batch_size),
     )  # fmt: skip
-    if trial.chip == 0 and trial.part == "test" and chip_of(model) is not None:
-        save_maps(folder / "maps.npz", model)
+    if trial.chip == 0 and trial.part == "test" and save_maps(folder / "maps.npz", model):
         result["maps"] = f"trials/{folder.name}/maps.npz"
     if result["anatomy"]:
         save_masks(folder / "masks.npz", pruned_weights(model))
@@ -252,11 +253,12 @@ def _physics(recipe: Recipe, model: nn.Module) -> dict[str, Any]:
         return {**physics, "weights": "digital, float32"}
     law = chip.technology
     written = any(isinstance(module, ProgrammedWeight) for module in model.modules())
+    recorded = isinstance(chip, RecordedChip)
     return {
         **physics,
         "technology": law.name,
-        "forming": "full" if written else _forming_words(recipe),
-        "circuit": circuit_from(recipe).label,
+        "forming": "full" if written else "as recorded" if recorded else _forming_words(recipe),
+        "circuit": "stored reads, one per step" if recorded else circuit_from(recipe).label,
         "read_noise": law.read_noise,
         "cycle_spread_high": law.high_cycle_spread,
         "cycle_spread_low": law.low_cycle_spread,

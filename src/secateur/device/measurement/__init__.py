@@ -3,7 +3,7 @@
 from secateur.device.measurement.components import Estimate, components, grouped, resampled
 from secateur.device.measurement.drawing import draw_fit
 from secateur.device.measurement.fit import Fit, GoodnessOfFit, fit_reads
-from secateur.device.measurement.layouts import import_paper, import_table
+from secateur.device.measurement.layouts import import_paper, import_table, refuse_pickled
 from secateur.device.measurement.noise import NoiseFit, fit_noise
 from secateur.device.measurement.table import Reads, load_reads, reads_from
 
@@ -22,5 +22,6 @@ __all__ = [
     "import_table",
     "load_reads",
     "reads_from",
+    "refuse_pickled",
     "resampled",
 ]
