@@ -5,6 +5,7 @@ from secateur.chip.command import Command, Outcome, RemembersCommands
 from secateur.chip.compensation import column_scale, global_scale
 from secateur.chip.forming import FixedVoltage, Forming, VoltageRamp
 from secateur.chip.journal import Entry, Journal
+from secateur.chip.journaled import JournaledChip
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Geometry, Placement, Region, Tile
 from secateur.chip.simulated import SimulatedChip
@@ -20,6 +21,7 @@ __all__ = [
     "Forming",
     "Geometry",
     "Journal",
+    "JournaledChip",
     "Ledger",
     "Outcome",
     "PairStatistics",

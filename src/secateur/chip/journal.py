@@ -164,13 +164,25 @@ class Journal:
         with reported(self.path), begun(self._base):
             self._base.execute("DELETE FROM answers WHERE position < ?", (before,))
 
-    def rewind(self, commands: Sequence[str]) -> None:
-        """Forgets commands that a simulated chip has been brought back to before."""
+    def rewind(self, position: int) -> None:
+        """Forgets the run's commands from a position on, to which a simulated chip was restored."""
         self.flush()
-        rows = [(identity,) for identity in commands]
+        from_there = "CAST(SUBSTR(id, LENGTH(?) + 1) AS INTEGER) >= ? AND id LIKE ? || '%'"
+        prefix = self.identity(0)[:-1]
         with reported(self.path), begun(self._base):
-            self._base.executemany("DELETE FROM stuck WHERE id = ?", rows)
-            self._base.executemany("DELETE FROM commands WHERE id = ?", rows)
+            for table in ("stuck", "commands"):
+                self._base.execute(
+                    f"DELETE FROM {table} WHERE {from_there}", (prefix, position, prefix)
+                )
+
+    def identity(self, position: int) -> str:
+        """The durable id of the run's command of that number, from 0."""
+        return f"{self.run}:{position}"
+
+    def position(self) -> int:
+        """How many commands the run has begun."""
+        rows = self._base.execute("SELECT id FROM commands WHERE id NOT LIKE '%+'")
+        return 1 + max((int(str(i).rpartition(":")[2]) for (i,) in rows), default=-1)
 
     # --- Reading -----------------------------------------------------------------------------
 
