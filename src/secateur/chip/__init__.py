@@ -1,8 +1,11 @@
 """A CHIP: macros with state, the commands of the hardware, and the ledger of pulses."""
 
 from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
+from secateur.chip.command import Command, Outcome, RemembersCommands
 from secateur.chip.compensation import column_scale, global_scale
 from secateur.chip.forming import FixedVoltage, Forming, VoltageRamp
+from secateur.chip.journal import Entry, Journal
+from secateur.chip.journaled import JournaledChip
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Geometry, Placement, Region, Tile, as_macro
 from secateur.chip.record import record_chip
@@ -14,14 +17,20 @@ __all__ = [
     "CellStatistics",
     "Chip",
     "ChipState",
+    "Command",
+    "Entry",
     "FixedVoltage",
     "Forming",
     "Geometry",
+    "Journal",
+    "JournaledChip",
     "Ledger",
+    "Outcome",
     "PairStatistics",
     "Placement",
     "RecordedChip",
     "Region",
+    "RemembersCommands",
     "SimulatedChip",
     "Tile",
     "VoltageRamp",

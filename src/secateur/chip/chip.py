@@ -61,8 +61,8 @@ class Chip(ABC):
     LOW: ClassVar[int] = 1
     HIGH: ClassVar[int] = 2
 
-    # Whether `state` has something to give.
-    saves: ClassVar[bool] = False
+    # Whether `restore` can bring the cells back: those of a real chip only pulses can change.
+    saves: bool = False
 
     @abstractmethod
     def place(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:
@@ -122,6 +122,14 @@ class Chip(ABC):
         """
         self.reset(cells[~up])
         self.set(cells[up])
+
+    def switch_verify(self, cells: Tensor, up: Tensor) -> Tensor:
+        """Switches formed cells; those that were looked at and did not follow, int64.
+
+        None of them where a chip does not look back, as most do not.
+        """
+        self.switch(cells, up)
+        return cells[:0]
 
     @abstractmethod
     def write_verify(

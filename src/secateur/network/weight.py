@@ -189,7 +189,7 @@ class PrunedWeight(ChipWeight):
         self.register_buffer("mask", mask)
         self.register_buffer("kept_weight", kept_weight)
         self.register_buffer("available", available)
-        self.edges = int(available.sum())
+        self.edges = self._formed = int(available.sum())
         self.flips = 0
         self.search: Settling | None = None
 
@@ -227,6 +227,28 @@ class PrunedWeight(ChipWeight):
         """
         if edges.numel():
             self.kept_weight.view(-1)[edges] = differences * self._gain
+
+    def lose(self, edges: Tensor) -> int:
+        """Takes edges out of the search whose cells no longer follow; returns how many were in it.
+
+        They are then as those that were never formed.
+
+        Args:
+            edges: int64, flat indices of the scores.
+        """
+        edges = edges[self.available.view(-1)[edges]]
+        self.available.view(-1)[edges] = False
+        self.edges = int(self.available.sum())
+        self.kept_weight.view(-1)[edges] = 0.0
+        self.hold_lost()
+        return len(edges)
+
+    def hold_lost(self) -> bool:
+        """Keeps the scores of lost edges at 0, which momentum would move; whether there are any."""
+        lost = self.edges < self._formed
+        if lost:
+            self.scores.data.mul_(self.available)
+        return lost
 
     def _learnable(self, weight: Tensor) -> Tensor:
         if not (torch.is_grad_enabled() and self.scores.requires_grad):
