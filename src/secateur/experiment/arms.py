@@ -187,13 +187,20 @@ class Pruned(Arm):
         if self.technology:
             other = {"technology": self.technology, "values": {}, "recording": ()}
             chip = chip.model_copy(update=other)
+        made = chip_from(chip, seed=seed)
+        return self.on(made, network, recipe, task=task, steps=steps, seed=seed)
+
+    def on(
+        self, chip: Chip, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
+    ) -> nn.Module:
+        """The network on that chip, without a weight as yet; arguments as `attach`."""
         search = recipe.search
         readout = self.learns == "readout"
         updates = steps / search.interval  # of the masks, in an epoch
         narrowing = round(search.narrowing * recipe.training.epochs * updates)
         model = prune_(
             network,
-            chip_from(chip, seed=seed),
+            chip,
             keep_fraction=1.0 if self.keep_all else search.keep_fraction,
             grain=search.grain,
             where=_all_but(task.readout) if readout else None,
