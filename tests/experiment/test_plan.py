@@ -74,10 +74,11 @@ def test_rows_and_columns_are_where_the_cells_lie(plan, run):
         for _, tile in tiles:
             grid[tile.row : tile.row + tile.rows] = chip.placement.cells_along(tile)
         assert grid[steps.row, steps.column].tolist() == steps.cell
-        names = {
-            c: r.name for r in chip.placement.regions for c in range(r.cells.start, r.cells.stop)
-        }
-        assert steps.weight == [names[cell] for cell in steps.cell]
+        owners = [
+            next(r.name for r in chip.placement.regions if r.cells.start <= c < r.cells.stop)
+            for c in steps.cell
+        ]
+        assert steps.weight == owners
 
 
 def test_its_sums_are_those_of_its_steps(plan, run):
@@ -132,19 +133,24 @@ def test_applied_to_its_chip_it_restores_the_accuracy_and_the_journal_knows_ever
     done = apply_plan(
         plan, "formed", journal=tmp_path / "journal", out=tmp_path / "model.safetensors"
     )
-    assert done.before["accuracy"] < 0.5 < 0.75 < done.after["accuracy"]
+    assert done.before["accuracy"] < 0.5
+    assert done.after["accuracy"] > 0.75
     assert done.after["accuracy"] > done.reported["accuracy"] - 0.06
-    assert done.pulses == {"form": 0, "set": plan.totals.set, "reset": plan.totals.reset}
-    assert done.spared == 0
+    # Cells that are stuck from birth are pulsed two times more, then given up and named.
+    planned, given = plan.totals.reset + plan.totals.set, done.pulses["reset"] + done.pulses["set"]
+    assert given == planned + 2 * len(done.astray)
+    assert len(done.astray) < 0.01 * planned
+    assert done.spared == done.pulses["form"] == 0
     with Journal(tmp_path / "journal") as book:
         cells = sum(2 * r["shape"][0] * int(torch.tensor(r["shape"][1:]).prod())
                     for r in plan.identity["regions"])  # fmt: skip
-        assert int(book.counts(cells).reset.sum()) == plan.totals.reset
+        assert int(book.counts(cells).reset.sum()) == done.pulses["reset"]
+        assert sorted(book.stuck().tolist()) == sorted(done.astray)
         assert book.in_doubt() == []
     again = apply_plan(plan, str(tmp_path / "model.safetensors"), journal=tmp_path / "second")
-    assert again.pulses == {"form": 0, "set": 0, "reset": 0}
-    assert again.spared == plan.totals.reset + plan.totals.set
-    assert again.before == again.after
+    assert again.spared == planned - len(done.astray)
+    assert again.pulses["reset"] + again.pulses["set"] == 3 * len(done.astray)
+    assert again.astray == done.astray
 
 
 def test_another_chip_is_refused_before_it_is_touched_and_the_message_says_why(run, tmp_path):

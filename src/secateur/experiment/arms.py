@@ -15,7 +15,7 @@ from secateur.experiment.recipe import ARM_NAMES, ChipSettings, Recipe
 from secateur.keyed import key_of
 from secateur.network import PRUNABLE, Where, program_, prune_, pruned_weights, quantise_
 from secateur.tasks import Task
-from secateur.topology import Annealed, TopK
+from secateur.topology import Annealed, FlipBudget, TopK
 
 
 def technology_of(settings: ChipSettings) -> Technology:
@@ -198,13 +198,15 @@ class Pruned(Arm):
         readout = self.learns == "readout"
         updates = steps / search.interval  # of the masks, in an epoch
         narrowing = round(search.narrowing * recipe.training.epochs * updates)
+        rule = TopK(scope=search.scope, dead_band=search.dead_band, narrowing=narrowing)
+        budget = search.flip_budget
         model = prune_(
             network,
             chip,
             keep_fraction=1.0 if self.keep_all else search.keep_fraction,
             grain=search.grain,
             where=_all_but(task.readout) if readout else None,
-            rule=TopK(scope=search.scope, dead_band=search.dead_band, narrowing=narrowing),
+            rule=rule if budget is None else FlipBudget(rule, budget),
             schedule=Annealed(round(search.anneal_epochs * updates)),
             interval=search.interval,
             score_start=search.score_start,

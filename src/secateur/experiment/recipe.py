@@ -127,6 +127,9 @@ class SearchSettings(_Section):
         0.0, ge=0, le=1, description="share of the training over which the dead band falls to 0"
     )
     interval: int = Field(1, ge=1, description="steps from mask update to mask update")
+    flip_budget: int | None = Field(
+        None, ge=1, description="flips after which an edge stays as it is"
+    )
     anneal_epochs: float = Field(0.0, ge=0, description="epochs from keeping all to keep_fraction")
     seed: int = Field(0, ge=0, description="another one: another start on the same chip")
     score_start: Literal["uniform", "constant", "weight"] = "uniform"

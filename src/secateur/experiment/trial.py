@@ -16,6 +16,7 @@ from secateur.errors import FileError
 from secateur.experiment.anatomy import anatomy_of, save_masks
 from secateur.experiment.arms import Arm, arm_named, circuit_from, start_seed
 from secateur.experiment.checkpoint import restore_checkpoint, save_checkpoint
+from secateur.experiment.endurance import wear_of
 from secateur.experiment.evaluate import chip_of, programming_energy_of, pulses_of
 from secateur.experiment.maps import save_arrays, save_maps
 from secateur.experiment.recipe import Recipe, for_chip
@@ -208,6 +209,7 @@ def _result(
         "kept": _connections(model),
         "flips_per_edge": flips / edges if edges else None,
         "most_worn_cell": chip.ledger.most_worn if chip else None,
+        "wear": wear_of(chip) if chip else None,
         "keep_fraction": {name: _kept(weight) for name, weight in weights.items()},
         "placement": chip and {
             "macros": chip.placement.macros,

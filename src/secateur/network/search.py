@@ -96,12 +96,21 @@ class Search:
         self._look()
         self._select()
 
+    def _spent(self) -> list[Tensor]:
+        """Pulses that each edge has cost the more worn of its cells, shaped as the scores."""
+        wear = self.chip.ledger.switching
+        own = [(weight, wear[weight.region.cells]) for weight in self.weights]
+        return [
+            (cells if w.grain == "cell" else cells.view(-1, 2).amax(dim=1)).view(w.scores.shape)
+            for w, cells in own
+        ]
+
     def _look(self) -> None:
         for watch in self._watches:
             watch.look()
 
     def _select(self) -> None:
-        rule = self.rule.at(self.changes // self.interval)
+        standing = self.rule.at(self.changes // self.interval)
         held = [weight.hold_lost() for weight in self.weights]
         if any(held):
             self._look()
@@ -110,6 +119,7 @@ class Search:
         while lost:
             scores = [weight.scores for weight in self.weights]
             masks = [weight.mask for weight in self.weights]
+            rule = standing.after(self._spent)
             lost = bool(self.deploy(rule.next(scores, masks, self.counts())))
 
     @torch.no_grad()
