@@ -3,10 +3,12 @@
 from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
 from secateur.chip.command import Command, Outcome, RemembersCommands
 from secateur.chip.compensation import column_scale, global_scale
+from secateur.chip.driven import DrivenChip
 from secateur.chip.forming import FixedVoltage, Forming, VoltageRamp
 from secateur.chip.journal import Entry, Journal
 from secateur.chip.journaled import JournaledChip
 from secateur.chip.ledger import Ledger
+from secateur.chip.named import chip_named
 from secateur.chip.placement import Geometry, Placement, Region, Tile, as_macro
 from secateur.chip.record import record_chip
 from secateur.chip.recorded import RecordedChip
@@ -18,6 +20,7 @@ __all__ = [
     "Chip",
     "ChipState",
     "Command",
+    "DrivenChip",
     "Entry",
     "FixedVoltage",
     "Forming",
@@ -36,6 +39,7 @@ __all__ = [
     "VoltageRamp",
     "WriteReport",
     "as_macro",
+    "chip_named",
     "column_scale",
     "first_difference",
     "global_scale",

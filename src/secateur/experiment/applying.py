@@ -14,11 +14,11 @@ from secateur.chip import (
     Journal,
     JournaledChip,
     RecordedChip,
+    chip_named,
     first_difference,
 )
 from secateur.errors import ChipError, SettingError
 from secateur.experiment.arms import chip_from
-from secateur.experiment.driver import driven_chip
 from secateur.experiment.finished import Finished, finished_trial
 from secateur.experiment.plan import columns_of, threshold
 from secateur.experiment.plan_file import Command, Plan
@@ -149,7 +149,7 @@ def _chip(plan: Plan, done: Finished, spec: str) -> tuple[Chip, ChipState | None
         if not made.saves or not own:
             raise SettingError("This file has no simulated chip", where=spec)
         return made, ChipState(own, identity)
-    return driven_chip(spec), None
+    return chip_named(spec), None
 
 
 def _saved(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -2,10 +2,9 @@
 
 from torch import nn
 
-from secateur.chip import Chip
+from secateur.chip import Chip, chip_named
 from secateur.errors import SettingError
 from secateur.experiment.arms import Arm, Programmed, chip_from
-from secateur.experiment.driver import driven_chip
 from secateur.experiment.recipe import ChipSettings, Recipe
 from secateur.network import prune_
 from secateur.tasks import task_named
@@ -36,7 +35,7 @@ def chip_to_record(
             remedy="Give one of --pairs and --task",
         )
     if driver is not None:
-        chip, words = driven_chip(driver), f"chip of {driver}"
+        chip, words = chip_named(driver), f"chip of {driver}"
     else:
         settings = ChipSettings.model_validate({"technology": technology, "forming": forming})
         chip = chip_from(settings, seed=seed)

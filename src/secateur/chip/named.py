@@ -4,11 +4,11 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from secateur.chip import Chip
+from secateur.chip.chip import Chip
 from secateur.errors import SettingError, nearest
 
 
-def driven_chip(path: str) -> Chip:
+def chip_named(path: str) -> Chip:
     """The chip that a module's callable gives: the module is imported, the callable called.
 
     Modules of the working directory are found as well as installed ones.
