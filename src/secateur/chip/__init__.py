@@ -10,6 +10,7 @@ from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Geometry, Placement, Region, Tile
 from secateur.chip.simulated import SimulatedChip
 from secateur.chip.state import ChipState, first_difference, in_words
+from secateur.chip.window import Window
 
 __all__ = [
     "CellStatistics",
@@ -31,6 +32,7 @@ __all__ = [
     "SimulatedChip",
     "Tile",
     "VoltageRamp",
+    "Window",
     "WriteReport",
     "column_scale",
     "first_difference",

@@ -1,12 +1,13 @@
 """The arms: what a pruned chip is compared with, each on the same data, network and epochs."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
-from secateur.chip import FixedVoltage, Forming, SimulatedChip, VoltageRamp
+from secateur.chip import Chip, FixedVoltage, Forming, SimulatedChip, VoltageRamp
 from secateur.circuit import Circuit, Converters, Ideal, ReadPerProduct, ReadPerStep, Wired
 from secateur.device import Technology
 from secateur.errors import SettingError, nearest
@@ -22,8 +23,12 @@ def technology_of(settings: ChipSettings) -> Technology:
     return Technology.load(settings.technology).with_values(**settings.values)
 
 
-def chip_from(settings: ChipSettings, *, seed: int) -> SimulatedChip:
-    """The chip a recipe asks for: technology with its replaced values, and forming."""
+# Gives the chip that settings ask for, with that seed where it is simulated.
+MakeChip = Callable[[ChipSettings, int], Chip]
+
+
+def chip_from(settings: ChipSettings, seed: int) -> SimulatedChip:
+    """The simulated chip a recipe asks for: technology with its replaced values, and forming."""
     return SimulatedChip(
         technology_of(settings), seed=seed, forming=_forming(settings), macros=settings.macros
     )
@@ -81,17 +86,25 @@ class Arm(ABC):
         """False where a single pass for the norm statistics is all."""
         return True
 
+    @property
+    def on_board(self) -> bool:
+        """Whether it pulses the chip that the recipe names, where that is a board."""
+        return False
+
     @abstractmethod
     def heeds(self, path: str) -> bool:
         """Whether a setting, by its dotted path, can make a difference to this arm."""
 
     @abstractmethod
     def attach(
-        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
-    ) -> nn.Module:
+        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
+        make_chip: MakeChip = chip_from,
+    ) -> nn.Module:  # fmt: skip
         """The model to train, made of the task's fresh network; `steps` is those of an epoch."""
 
-    def finish(self, model: nn.Module, recipe: Recipe, *, seed: int) -> bool:
+    def finish(
+        self, model: nn.Module, recipe: Recipe, *, seed: int, make_chip: MakeChip = chip_from
+    ) -> bool:
         """What is done after training; True where the norm statistics must be taken anew."""
         return False
 
@@ -109,8 +122,9 @@ class Digital(Arm):
         return not path.startswith(("chip.", "search.", "wires.", "stress."))
 
     def attach(
-        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
-    ) -> nn.Module:
+        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
+        make_chip: MakeChip = chip_from,
+    ) -> nn.Module:  # fmt: skip
         """The network, with converters where activations are quantised."""
         if not self.quantised:
             return network
@@ -125,13 +139,19 @@ class Programmed(Arm):
 
     aware: bool = False
 
+    @property
+    def on_board(self) -> bool:
+        """See `Arm.on_board`."""
+        return True
+
     def heeds(self, path: str) -> bool:
         """See `Arm.heeds`: weights are written on a fully formed chip, whatever `forming` says."""
         return not path.startswith(("search.", "chip.forming"))
 
     def attach(
-        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
-    ) -> nn.Module:
+        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
+        make_chip: MakeChip = chip_from,
+    ) -> nn.Module:  # fmt: skip
         """The quantised network, trained with the chip's programming error where aware of it."""
         law = technology_of(recipe.chip)
         # The two cells of a pair err independently.
@@ -141,10 +161,12 @@ class Programmed(Arm):
             headroom=recipe.converters.headroom, weight_noise=noise, seed=seed,
         )  # fmt: skip
 
-    def finish(self, model: nn.Module, recipe: Recipe, *, seed: int) -> bool:
+    def finish(
+        self, model: nn.Module, recipe: Recipe, *, seed: int, make_chip: MakeChip = chip_from
+    ) -> bool:
         """Writes and verifies every weight on a fully formed chip."""
         settings = recipe.chip.model_copy(update={"forming": "full", "forming_voltage": None})
-        chip = chip_from(settings, seed=seed)
+        chip = make_chip(settings, seed)
         program_(model, chip, circuit=circuit_from(recipe), seed=seed)
         return True
 
@@ -168,24 +190,31 @@ class Pruned(Arm):
         """See `Arm.trains`."""
         return self.learns != "norms"
 
+    @property
+    def on_board(self) -> bool:
+        """See `Arm.on_board`: ideal cells are simulated anyway."""
+        return self.technology is None
+
     def heeds(self, path: str) -> bool:
         """See `Arm.heeds`: nothing is written to a value here."""
         return path != "chip.values.programming_error"
 
     def attach(
-        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
-    ) -> nn.Module:
+        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
+        make_chip: MakeChip = chip_from,
+    ) -> nn.Module:  # fmt: skip
         """The network on a freshly formed chip."""
         chip = recipe.chip
         if self.technology:
-            chip = chip.model_copy(update={"technology": self.technology, "values": {}})
+            other: dict[str, Any] = {"technology": self.technology, "values": {}, "address": None}
+            chip = chip.model_copy(update=other)
         search = recipe.search
         readout = self.learns == "readout"
         updates = steps / search.interval  # of the masks, in an epoch
         narrowing = round(search.narrowing * recipe.training.epochs * updates)
         model = prune_(
             network,
-            chip_from(chip, seed=seed),
+            make_chip(chip, seed),
             keep_fraction=1.0 if self.keep_all else search.keep_fraction,
             grain=search.grain,
             where=_all_but(task.readout) if readout else None,
