@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from secateur.cli.board import keys, serve
 from secateur.cli.command import Command, Debug, Json
 from secateur.cli.export import export
 from secateur.cli.printing import show, show_json, table
@@ -12,7 +13,7 @@ from secateur.cli.quantities import percent, quantity
 
 chip = typer.Typer(
     name="chip", no_args_is_help=True, rich_markup_mode="markdown",
-    help="Where a chip's randomness comes from, your own measurements, and circuits for others.",
+    help="Where a chip's randomness comes from, your own measurements, circuits, and boards.",
 )  # fmt: skip
 
 _Technology = Annotated[
@@ -147,3 +148,5 @@ def fit(
 chip.command(cls=Command)(form)
 chip.command(cls=Command)(fit)
 chip.command(cls=Command)(export)
+chip.command(cls=Command)(serve)
+chip.command(cls=Command)(keys)

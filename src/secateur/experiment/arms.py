@@ -61,12 +61,24 @@ def circuit_from(recipe: Recipe) -> Circuit:
     )  # fmt: skip
 
 
+def forming_from(word: str) -> Forming:
+    """A forming procedure by its word in a recipe.
+
+    Raises:
+        SettingError: for an unknown one.
+    """
+    known: dict[str, Forming] = {
+        "full": FixedVoltage(), "half": FixedVoltage(0.5), "ramp": VoltageRamp()
+    }  # fmt: skip
+    if word not in known:
+        raise SettingError(f"There is no forming {word!r}", remedy=nearest(word, known))
+    return known[word]
+
+
 def _forming(settings: ChipSettings) -> Forming:
     if settings.forming_voltage is not None:
         return FixedVoltage(voltage=settings.forming_voltage)
-    return {"full": FixedVoltage(), "half": FixedVoltage(0.5), "ramp": VoltageRamp()}[
-        settings.forming
-    ]
+    return forming_from(settings.forming)
 
 
 @dataclass(frozen=True)

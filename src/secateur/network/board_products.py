@@ -34,13 +34,13 @@ class BoardProducts:
         chip: that multiplies.
         region: of the weight.
         gain: weights per siemens.
-        outputs: the part of the region's outputs that is asked for.
+        outputs: first and last + 1 of the region's outputs that are asked for; all where None.
     """
 
     chip: Chip
     region: Region
     gain: float
-    outputs: slice = slice(None)
+    outputs: tuple[int, int] | None = None
 
     def product(
         self, linear: LinearMap, inputs: Tensor, weight: Tensor, *, key: int, levels: Levels | None
@@ -70,14 +70,16 @@ class BoardProducts:
         digital = linear(inputs, weight)
         currents = finish()
         axis = 1 if window is not None else -1
-        currents = currents.movedim(axis, -1)[..., self.outputs].movedim(-1, axis)
+        if self.outputs is not None:
+            first, last = self.outputs
+            currents = currents.narrow(axis, first, last - first)
         scale = self.gain * full / self.chip.technology.read_voltage
         found = (currents * scale).to(device=digital.device, dtype=digital.dtype)
         return _measured(digital, found.reshape(digital.shape))
 
     def _read(self, key: int) -> Tensor:
         cells = self.chip.read(self.region, key=key)
-        return (cells[..., 0] - cells[..., 1]).mul_(self.gain)[self.outputs]
+        return (cells[..., 0] - cells[..., 1]).mul_(self.gain)[slice(*(self.outputs or (None,)))]
 
 
 class _Measured(torch.autograd.Function):

@@ -53,7 +53,7 @@ class Reading:
         deviation = None if self.deviation is None else self.deviation[start:stop]
         key = key_of(self.key, start)
         circuit = None if self.circuit is None else self.circuit.part(start, stop)
-        board = None if self.board is None else replace(self.board, outputs=slice(start, stop))
+        board = None if self.board is None else replace(self.board, outputs=(start, stop))
         return replace(
             self, weight=self.weight[start:stop], deviation=deviation, key=key, circuit=circuit,
             board=board,
