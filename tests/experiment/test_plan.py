@@ -43,7 +43,7 @@ def plan(request, run) -> Plan:
 def as_formed(plan: Plan, run) -> tuple[Chip, dict]:
     """The plan's chip as formed, and its weights."""
     done = finished_trial(run, arm=plan.arm, chip=plan.chip)
-    chip = chip_from(done.recipe.chip, seed=plan.seed)
+    chip = chip_from(done.recipe.chip, plan.seed)
     return chip, done.weights_on(chip)
 
 
@@ -186,7 +186,7 @@ def test_what_is_no_finished_search_is_refused(run, tmp_path):
 
 def test_the_network_on_a_chip_as_formed_has_sent_no_pulse(run):
     done = finished_trial(run, arm="pruned")
-    chip = chip_from(done.recipe.chip, seed=done.seed)
+    chip = chip_from(done.recipe.chip, done.seed)
     model = done.model_on(chip)
     assert not model.training
     assert (chip.ledger.totals()["set"], chip.ledger.totals()["reset"]) == (0, 0)

@@ -14,6 +14,7 @@ from secateur.chip.record import record_chip
 from secateur.chip.recorded import RecordedChip
 from secateur.chip.simulated import SimulatedChip
 from secateur.chip.state import ChipState, first_difference, in_words
+from secateur.chip.window import Window
 
 __all__ = [
     "CellStatistics",
@@ -37,6 +38,7 @@ __all__ = [
     "SimulatedChip",
     "Tile",
     "VoltageRamp",
+    "Window",
     "WriteReport",
     "as_macro",
     "chip_named",

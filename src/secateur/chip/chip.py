@@ -1,7 +1,7 @@
 """A chip: macros of cells, and the commands of the hardware."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Placement, Region
 from secateur.chip.state import ChipState, identity_of
+from secateur.chip.window import Window
 from secateur.device import Technology
 from secateur.errors import ChipError
 
@@ -167,6 +168,25 @@ class Chip(ABC):
         Each of the n multiplications meets the cells with fresh noise.
         """
 
+    def begin_multiply(self, region: Region, voltages: Tensor, *, key: int) -> Callable[[], Tensor]:
+        """`multiply` whose answer may come later: calling the result waits for it."""
+        currents = self.multiply(region, voltages, key=key)
+        return lambda: currents
+
+    def begin_convolve(
+        self, region: Region, maps: Tensor, window: Window, *, key: int
+    ) -> Callable[[], Tensor]:
+        """`multiply` of every patch that a window sees: currents (N, outputs, *places), later.
+
+        Args:
+            region: of a weight (outputs, channels, *kernel).
+            maps: volts (N, channels, *size).
+            window: how patches are cut.
+            key: of the noise.
+        """
+        currents = self.begin_multiply(region, window.patches(maps), key=key)
+        return lambda: window.laid_out(currents(), maps)
+
     @abstractmethod
     def status(self, region: Region) -> Tensor:
         """PRISTINE, LOW or HIGH per cell, int8 of shape (*region.shape, 2)."""
@@ -197,6 +217,10 @@ class Chip(ABC):
     @abstractmethod
     def to(self, device: torch.device) -> None:
         """Moves a simulated chip's tensors to a device; a real chip stays where it is."""
+
+    def close(self) -> None:
+        """Lets go of a board, once what was asked of it is done; nothing to do for a simulation."""
+        return
 
     # --- Saving ------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from secateur.chip.journal import Journal
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Region
 from secateur.chip.state import ChipState, first_difference
+from secateur.chip.window import Window
 from secateur.errors import ChipError, SecateurError, SettingError
 
 _POSITION = "commands"
@@ -145,6 +146,16 @@ class JournaledChip(Chip):
         """See `Chip.multiply`."""
         return self.chip.multiply(region, voltages, key=key)
 
+    def begin_multiply(self, region: Region, voltages: Tensor, *, key: int) -> Callable[[], Tensor]:
+        """See `Chip.begin_multiply`."""
+        return self.chip.begin_multiply(region, voltages, key=key)
+
+    def begin_convolve(
+        self, region: Region, maps: Tensor, window: Window, *, key: int
+    ) -> Callable[[], Tensor]:
+        """See `Chip.begin_convolve`."""
+        return self.chip.begin_convolve(region, maps, window, key=key)
+
     def status(self, region: Region) -> Tensor:
         """See `Chip.status`."""
         return self._answer(lambda: self.chip.status(region))
@@ -214,6 +225,12 @@ class JournaledChip(Chip):
         """Waits for commands that are under way, and writes what has become of them."""
         self._note_outcomes(wait=True)
         self.journal.flush()
+
+    def close(self) -> None:
+        """Waits for what is under way and closes journal and chip."""
+        self.flush()
+        self.journal.close()
+        self.chip.close()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Chip:
         if not self.saves:

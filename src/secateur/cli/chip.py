@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from secateur.cli.board import keys, serve
 from secateur.cli.command import Command, Debug, Json
 from secateur.cli.export import export
 from secateur.cli.printing import show, show_json, table
@@ -13,7 +14,7 @@ from secateur.cli.recording import import_recording, record
 
 chip = typer.Typer(
     name="chip", no_args_is_help=True, rich_markup_mode="markdown",
-    help="Where a chip's randomness comes from, your own measurements, and circuits for others.",
+    help="Where a chip's randomness comes from, your own measurements, circuits, and boards.",
 )  # fmt: skip
 
 _Technology = Annotated[
@@ -150,3 +151,5 @@ chip.command(cls=Command)(fit)
 chip.command(cls=Command)(export)
 chip.command(cls=Command)(record)
 chip.command(cls=Command, name="import")(import_recording)
+chip.command(cls=Command)(serve)
+chip.command(cls=Command)(keys)

@@ -97,7 +97,7 @@ def apply(
         typer.Option(
             metavar="CHIP",
             help="`formed`: the run's simulated chip as formed; a model's .safetensors file, a "
-            "recording (.h5), or MODULE:NAME of a driver.",
+            "recording (.h5), a board's address (tcp://...), or MODULE:NAME of a driver.",
         ),
     ],
     run: Annotated[
@@ -134,7 +134,7 @@ def apply(
     Examples:
 
         secateur apply runs/first/plan.json --chip formed --out pruned.safetensors
-        secateur apply plan.json --chip mylab.board:Chip --run runs/first
+        secateur apply plan.json --chip tcp://127.0.0.1:5757 --run runs/first
     """
     from secateur.experiment.applying import apply_plan
     from secateur.experiment.plan_file import Plan

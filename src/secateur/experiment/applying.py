@@ -19,6 +19,7 @@ from secateur.chip import (
 )
 from secateur.errors import ChipError, SettingError
 from secateur.experiment.arms import chip_from
+from secateur.experiment.boards import board_at
 from secateur.experiment.finished import Finished, finished_trial
 from secateur.experiment.plan import columns_of, threshold
 from secateur.experiment.plan_file import Command, Plan
@@ -68,8 +69,8 @@ def apply_plan(
     Args:
         plan: to carry out.
         chip: "formed" for the run's own simulated chip as formed; a file that `secateur.save` or a
-            run has written, whose simulated chip is taken as it stands; a recording (.h5); or
-            module:name of a driver.
+            run has written, whose simulated chip is taken as it stands; a recording (.h5); the
+            address of a board (tcp://...); or module:name of a driver.
         run: directory of the run, where it was moved since.
         data: where the task's data are looked for first.
         journal: file of the pulses' journal.
@@ -90,13 +91,16 @@ def apply_plan(
             book.rewind(0)
         writing = JournaledChip(held, book)
         writing.reason = f"plan of {done.folder.name}"
-        model = done.model_on(writing)
+        standing = bool(held.placement.regions)
+        if standing:
+            _refuse_other_places(plan, held)
+        model = done.standing_on(writing) if standing else done.model_on(writing)
         _refuse_other_places(plan, held)
         if state is not None:
             held.restore(state)
         result = _carry_out(plan, done, writing, model, data=data, say=say)
         result.notes = [*notes, *writing.notes, *result.notes]
-        writing.flush()
+        writing.close()
     if out is not None:
         save(model, out)
     return result
@@ -138,13 +142,15 @@ def _carry_out(
 def _chip(plan: Plan, done: Finished, spec: str) -> tuple[Chip, ChipState | None]:
     """The chip that is asked for, nothing placed on it, and the state it is to be brought to."""
     if spec == FORMED:
-        return chip_from(done.recipe.chip, seed=plan.seed), None
+        return chip_from(done.recipe.chip, plan.seed), None
+    if "://" in spec:
+        return board_at(done.recipe.chip, address=spec), None
     if Path(spec).suffix.lower() in (".h5", ".hdf5"):
         return RecordedChip(spec, seed=plan.seed), None
     if Path(spec).suffix == ".safetensors":
         tensors, metadata = _saved(Path(spec))
         identity = header_of(metadata)["settings"]["chips"][0]
-        made = chip_from(done.recipe.chip, seed=int(identity.get("seed", plan.seed)))
+        made = chip_from(done.recipe.chip, int(identity.get("seed", plan.seed)))
         own = {n.removeprefix("chip/0/"): t for n, t in tensors.items() if n.startswith("chip/0/")}
         if not made.saves or not own:
             raise SettingError("This file has no simulated chip", where=spec)

@@ -1,8 +1,9 @@
 """The arms: what a pruned chip is compared with, each on the same data, network and epochs."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -25,7 +26,11 @@ def technology_of(settings: ChipSettings) -> Technology:
     return Technology.load(settings.technology).with_values(**settings.values)
 
 
-def chip_from(settings: ChipSettings, *, seed: int) -> Chip:
+# Gives the chip that settings ask for, with that seed where it is simulated or recorded.
+MakeChip = Callable[[ChipSettings, int], Chip]
+
+
+def chip_from(settings: ChipSettings, seed: int) -> Chip:
     """The chip a recipe asks for: the recorded one, or technology, replaced values and forming."""
     for path in settings.recordings:
         return RecordedChip(path, seed=seed)
@@ -61,12 +66,24 @@ def circuit_from(recipe: Recipe) -> Circuit:
     )  # fmt: skip
 
 
+def forming_from(word: str) -> Forming:
+    """A forming procedure by its word in a recipe.
+
+    Raises:
+        SettingError: for an unknown one.
+    """
+    known: dict[str, Forming] = {
+        "full": FixedVoltage(), "half": FixedVoltage(0.5), "ramp": VoltageRamp()
+    }  # fmt: skip
+    if word not in known:
+        raise SettingError(f"There is no forming {word!r}", remedy=nearest(word, known))
+    return known[word]
+
+
 def _forming(settings: ChipSettings) -> Forming:
     if settings.forming_voltage is not None:
         return FixedVoltage(voltage=settings.forming_voltage)
-    return {"full": FixedVoltage(), "half": FixedVoltage(0.5), "ramp": VoltageRamp()}[
-        settings.forming
-    ]
+    return forming_from(settings.forming)
 
 
 @dataclass(frozen=True)
@@ -86,17 +103,25 @@ class Arm(ABC):
         """False where a single pass for the norm statistics is all."""
         return True
 
+    @property
+    def on_board(self) -> bool:
+        """Whether it pulses the chip that the recipe names, where that is a board."""
+        return False
+
     @abstractmethod
     def heeds(self, path: str) -> bool:
         """Whether a setting, by its dotted path, can make a difference to this arm."""
 
     @abstractmethod
     def attach(
-        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
-    ) -> nn.Module:
+        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
+        make_chip: MakeChip = chip_from,
+    ) -> nn.Module:  # fmt: skip
         """The model to train, made of the task's fresh network; `steps` is those of an epoch."""
 
-    def finish(self, model: nn.Module, recipe: Recipe, *, seed: int) -> bool:
+    def finish(
+        self, model: nn.Module, recipe: Recipe, *, seed: int, make_chip: MakeChip = chip_from
+    ) -> bool:
         """What is done after training; True where the norm statistics must be taken anew."""
         return False
 
@@ -114,8 +139,9 @@ class Digital(Arm):
         return not path.startswith(("chip.", "search.", "wires.", "stress."))
 
     def attach(
-        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
-    ) -> nn.Module:
+        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
+        make_chip: MakeChip = chip_from,
+    ) -> nn.Module:  # fmt: skip
         """The network, with converters where activations are quantised."""
         if not self.quantised:
             return network
@@ -130,13 +156,19 @@ class Programmed(Arm):
 
     aware: bool = False
 
+    @property
+    def on_board(self) -> bool:
+        """See `Arm.on_board`."""
+        return True
+
     def heeds(self, path: str) -> bool:
         """See `Arm.heeds`: weights are written on a fully formed chip, whatever `forming` says."""
         return not path.startswith(("search.", "chip.forming"))
 
     def attach(
-        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
-    ) -> nn.Module:
+        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
+        make_chip: MakeChip = chip_from,
+    ) -> nn.Module:  # fmt: skip
         """The quantised network, trained with the chip's programming error where aware of it."""
         law = technology_of(recipe.chip)
         # The two cells of a pair err independently.
@@ -146,10 +178,12 @@ class Programmed(Arm):
             headroom=recipe.converters.headroom, weight_noise=noise, seed=seed,
         )  # fmt: skip
 
-    def finish(self, model: nn.Module, recipe: Recipe, *, seed: int) -> bool:
+    def finish(
+        self, model: nn.Module, recipe: Recipe, *, seed: int, make_chip: MakeChip = chip_from
+    ) -> bool:
         """Writes and verifies every weight on a fully formed chip."""
         settings = recipe.chip.model_copy(update={"forming": "full", "forming_voltage": None})
-        chip = chip_from(settings, seed=seed)
+        chip = make_chip(settings, seed)
         program_(model, chip, circuit=circuit_from(recipe), seed=seed)
         return True
 
@@ -173,6 +207,11 @@ class Pruned(Arm):
         """See `Arm.trains`."""
         return self.learns != "norms"
 
+    @property
+    def on_board(self) -> bool:
+        """See `Arm.on_board`: ideal cells are simulated anyway."""
+        return self.technology is None
+
     def heeds(self, path: str) -> bool:
         """See `Arm.heeds`: nothing is written to a value here."""
         if self.technology and path == "chip.recording":
@@ -180,14 +219,17 @@ class Pruned(Arm):
         return path != "chip.values.programming_error"
 
     def attach(
-        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
-    ) -> nn.Module:
+        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
+        make_chip: MakeChip = chip_from,
+    ) -> nn.Module:  # fmt: skip
         """The network on a freshly formed chip."""
         chip = recipe.chip
         if self.technology:
-            other = {"technology": self.technology, "values": {}, "recording": ()}
+            other: dict[str, Any] = {
+                "technology": self.technology, "values": {}, "address": None, "recording": ()
+            }  # fmt: skip
             chip = chip.model_copy(update=other)
-        made = chip_from(chip, seed=seed)
+        made = make_chip(chip, seed)
         return self.on(made, network, recipe, task=task, steps=steps, seed=seed)
 
     def on(

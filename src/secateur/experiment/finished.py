@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from secateur.chip import Chip
 from secateur.errors import FileError, SettingError, nearest
 from secateur.experiment.anatomy import read_masks
-from secateur.experiment.arms import Pruned, arm_named
+from secateur.experiment.arms import Pruned, arm_named, chip_from
 from secateur.experiment.recipe import Recipe, for_chip
-from secateur.network import ChipWeight, PrunedWeight, pruned_weights, read_tensors
+from secateur.network import ChipWeight, PrunedWeight, Search, pruned_weights, read_tensors
 from secateur.network.saving import header_of
 from secateur.tasks import Task, task_named
 
@@ -59,13 +59,31 @@ class Finished:
         _load_digital(model, self.folder)
         return model.eval()
 
+    def standing_on(self, chip: Chip) -> nn.Module:
+        """As `model_on`, on a chip that holds the trial's weights already; nothing is placed.
+
+        Raises:
+            ChipError: where it does not hold them.
+        """
+        own = self.recipe.chip.model_copy(update={"address": None})
+        model = self.model_on(chip_from(own, self.seed))
+        for weight in (m for m in model.modules() if isinstance(m, ChipWeight)):
+            chip.placement.check(weight.region)
+            weight.chip = chip
+        for weight in pruned_weights(model).values():
+            if isinstance(weight.search, Search):
+                weight.search.chip = chip
+        return model
+
     def weights_on(self, chip: Chip) -> dict[str, PrunedWeight]:
-        """The weights of `model_on`, by name.
+        """The weights of `model_on`, or where the chip holds weights already of `standing_on`.
 
         Raises:
             FileError: as `model_on`, and where a mask does not fit.
+            ChipError: as `standing_on`.
         """
-        weights = pruned_weights(self.model_on(chip))
+        standing = bool(chip.placement.regions)
+        weights = pruned_weights(self.standing_on(chip) if standing else self.model_on(chip))
         for name, weight in weights.items():
             if name not in self.masks or self.masks[name].shape != weight.mask.shape:
                 raise FileError(

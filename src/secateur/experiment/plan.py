@@ -13,6 +13,7 @@ from secateur.cost import programming_cost
 from secateur.device import Technology
 from secateur.errors import SettingError
 from secateur.experiment.arms import chip_from
+from secateur.experiment.boards import board_at
 from secateur.experiment.finished import Finished, finished_trial
 from secateur.experiment.plan_file import (
     Command,
@@ -41,6 +42,9 @@ def make_plan(
 ) -> Plan:  # fmt: skip
     """What brings a run's chip from as it was formed to what its search has found.
 
+    Of a board, which is as its search has left it, all cells to be low are listed; `apply_plan`
+    spares those that are.
+
     Args:
         directory: of a finished run.
         arm: that searched; the run's only one where None.
@@ -55,7 +59,8 @@ def make_plan(
     if not settling >= 0.0:
         raise SettingError(f"settling is {settling} s", remedy="Give 0 s or more")
     done = finished_trial(directory, arm=arm, chip=chip, variant=variant)
-    held = chip_from(done.recipe.chip, seed=done.seed)
+    address = done.recipe.chip.address
+    held = chip_from(done.recipe.chip, done.seed) if address is None else board_at(done.recipe.chip)
     weights = done.weights_on(held)
     cells = torch.arange(held.placement.cells)
     high = torch.cat([held.status(region).view(-1) for region in held.placement.regions])
@@ -66,14 +71,17 @@ def make_plan(
         wanted[weight.region.cells] = torch.where(kept, Chip.HIGH, Chip.LOW).to(torch.int8)
     formed = high != Chip.PRISTINE
     macros = _Macros(held, held.read_back(cells), at_once=at_once, settling=settling)
+    # A board is as its search has left it: what it was as formed is known no more.
+    fresh = torch.full_like(high, Chip.HIGH) if address is not None else high
     commands: dict[str, Tensor] = {
-        "RESET": cells[formed & (wanted == Chip.LOW) & (high == Chip.HIGH)],
+        "RESET": cells[formed & (wanted == Chip.LOW) & (fresh == Chip.HIGH)],
         "SET": cells[formed & (wanted == Chip.HIGH) & (high == Chip.LOW)],
     }
-    law = held.technology
+    law, identity = held.technology, held.identity()
+    held.close()
     return Plan(
         schema_="secateur.plan", version=1, run=str(directory.resolve()), trial=done.folder.name,
-        arm=done.arm, variant=variant, chip=chip, seed=done.seed, identity=held.identity(),
+        arm=done.arm, variant=variant, chip=chip, seed=done.seed, identity=identity,
         pulse=Pulse(
             voltage=law.switching_voltage, width=law.switching_width,
             current_limit=law.switching_current, read_voltage=law.read_voltage,

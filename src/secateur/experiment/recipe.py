@@ -98,6 +98,10 @@ class ChipSettings(_Section):
     forming_voltage: float | None = Field(None, gt=0, description="volts, instead of full or half")
     circuit: Literal["read-per-step", "read-per-product", "ideal"] = "read-per-step"
     macros: int | None = Field(None, ge=1, description="how many it has; unset: as many as needed")
+    address: str | None = Field(
+        None, description="of a board's server, `tcp://127.0.0.1:5757`; unset: simulated"
+    )
+    keys: str | None = Field(None, description="folder with the keys for a board that is not here")
     values: dict[str, float] = Field(
         default_factory=dict, description="technology parameters to replace, in SI units"
     )

@@ -38,7 +38,7 @@ def chip_to_record(
         chip, words = chip_named(driver), f"chip of {driver}"
     else:
         settings = ChipSettings.model_validate({"technology": technology, "forming": forming})
-        chip = chip_from(settings, seed=seed)
+        chip = chip_from(settings, seed)
         words = f"simulated {chip.technology.name}, forming {forming}, seed {seed}"
     if task is None:
         _place(chip, pairs or _PAIRS)
@@ -70,7 +70,7 @@ def refuse_unrecorded(recipe: Recipe, arm: Arm) -> None:
     asked = {
         "chip.values": bool(chip.values), "chip.macros": chip.macros is not None,
         "chip.forming_voltage": chip.forming_voltage is not None,
-        "chip.circuit": chip.circuit != "read-per-step",
+        "chip.circuit": chip.circuit == "ideal", "chip.address": chip.address is not None,
         "converters.output_bits": ends.output_bits is not None,
         "converters.bit_serial": ends.bit_serial,
         "stress": bool(recipe.stress.ages or recipe.stress.failed),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from secateur.circuit import Circuit, InputConverter, LinearMap
 from secateur.errors import ModelError
 from secateur.keyed import key_of, normal
+from secateur.network.board_products import BoardProducts
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Reading:
     gain: float = 1.0
     circuit: Circuit | None = None
     key: int = 0
+    board: BoardProducts | None = None
 
     def product(
         self, linear: LinearMap, inputs: Tensor, converter: nn.Module | None = None
@@ -36,9 +38,11 @@ class Reading:
             inputs: of the layer.
             converter: that they have passed.
         """
+        levels = converter.levels() if isinstance(converter, InputConverter) else None
+        if self.board is not None:
+            return self.board.product(linear, inputs, self.weight, key=self.key, levels=levels)
         if self.circuit is None or self.deviation is None:
             return linear(inputs, self.weight)
-        levels = converter.levels() if isinstance(converter, InputConverter) else None
         return self.circuit.product(
             linear, inputs, self.weight, self.deviation, gain=self.gain, key=self.key,
             levels=levels,
@@ -49,9 +53,11 @@ class Reading:
         deviation = None if self.deviation is None else self.deviation[start:stop]
         key = key_of(self.key, start)
         circuit = None if self.circuit is None else self.circuit.part(start, stop)
+        board = None if self.board is None else replace(self.board, outputs=(start, stop))
         return replace(
-            self, weight=self.weight[start:stop], deviation=deviation, key=key, circuit=circuit
-        )
+            self, weight=self.weight[start:stop], deviation=deviation, key=key, circuit=circuit,
+            board=board,
+        )  # fmt: skip
 
 
 class WeightSource(nn.Module, ABC):

@@ -96,6 +96,11 @@ class Search:
         self._look()
         self._select()
 
+    def due(self) -> bool:
+        """Whether the next forward pass in training will select again and send pulses."""
+        changed = any(self._changed(weight) for weight in self.weights)
+        return changed and (self.changes + 1) % self.interval == 0
+
     def _spent(self) -> list[Tensor]:
         """Pulses that each edge has cost the more worn of its cells, shaped as the scores."""
         wear = self.chip.ledger.switching
@@ -140,7 +145,7 @@ class Search:
             weight.flips += stop - start
             weight.mask = mask
         self._held = wanted
-        self._note(flipped[raised])
+        self._note(flipped, raised)
         return self._lose(stuck) if stuck.numel() else 0
 
     # --- Saving ------------------------------------------------------------------------------
@@ -208,16 +213,25 @@ class Search:
             watch.look()
         return lost
 
-    def _note(self, edges: Tensor) -> None:
-        """Reads edges back that have just been SET, and remembers what they weigh."""
+    def _note(self, flipped: Tensor, raised: Tensor) -> None:
+        """Reads edges back that have just been SET, and remembers what they weigh.
+
+        Those that have been RESET too, where weights keep what was last read of their cells.
+        """
+        every = any(weight.last_read is not None for weight in self.weights)
+        edges = flipped if every else flipped[raised]
         if not edges.numel():
             return
         first = self.weights[0]
         cells = cells_of(edges, grain=first.grain, first_cell=first.region.first_cell)
-        read = weight_of_cells(self.chip.read_back(cells.view(-1)).view_as(cells), edges)
+        read = self.chip.read_back(cells.view(-1)).view_as(cells)
+        weighs = weight_of_cells(read, edges)
+        kept = raised if every else torch.ones_like(edges, dtype=torch.bool)
         parts = zip(self.weights, self._starts, self._parts(edges), strict=False)
         for weight, offset, (start, stop) in parts:
-            weight.note_kept(edges[start:stop] - offset, read[start:stop])
+            own, up = slice(start, stop), kept[start:stop]
+            weight.note_kept(edges[own][up] - offset, weighs[own][up])
+            weight.note_read(cells[own].reshape(-1), read[own].reshape(-1))
 
     def _parts(self, edges: Tensor) -> list[tuple[int, int]]:
         """Where each weight's share of ascending edge numbers begins and ends."""
