@@ -3,11 +3,12 @@
 import csv
 import io
 import json
+import threading
 
 import pytest
 import torch
 
-from secateur.chip import Chip, Journal
+from secateur.chip import Chip, Journal, SimulatedChip
 from secateur.cost import programming_cost
 from secateur.errors import ChipError, FileError, SettingError
 from secateur.experiment.applying import apply_plan
@@ -136,9 +137,10 @@ def test_applied_to_its_chip_it_restores_the_accuracy_and_the_journal_knows_ever
     assert done.before["accuracy"] < 0.5
     assert done.after["accuracy"] > 0.75
     assert done.after["accuracy"] > done.reported["accuracy"] - 0.06
-    # Cells that are stuck from birth are pulsed two times more, then given up and named.
+    # Cells that are stuck from birth, or read above the threshold when low, are pulsed two times
+    # more, then given up and named; one near the threshold may be taken for low in between.
     planned, given = plan.totals.reset + plan.totals.set, done.pulses["reset"] + done.pulses["set"]
-    assert given == planned + 2 * len(done.astray)
+    assert 0 <= given - planned - 2 * len(done.astray) <= 8
     assert len(done.astray) < 0.01 * planned
     assert done.spared == done.pulses["form"] == 0
     with Journal(tmp_path / "journal") as book:
@@ -148,9 +150,9 @@ def test_applied_to_its_chip_it_restores_the_accuracy_and_the_journal_knows_ever
         assert sorted(book.stuck().tolist()) == sorted(done.astray)
         assert book.in_doubt() == []
     again = apply_plan(plan, str(tmp_path / "model.safetensors"), journal=tmp_path / "second")
-    assert again.spared == planned - len(done.astray)
-    assert again.pulses["reset"] + again.pulses["set"] == 3 * len(done.astray)
-    assert again.astray == done.astray
+    assert again.spared >= planned - len(done.astray)
+    assert set(again.astray) <= set(done.astray)
+    assert again.pulses["reset"] + again.pulses["set"] <= 3 * (planned - again.spared)
 
 
 def test_another_chip_is_refused_before_it_is_touched_and_the_message_says_why(run, tmp_path):
@@ -191,3 +193,41 @@ def test_the_network_on_a_chip_as_formed_has_sent_no_pulse(run):
     assert not model.training
     assert (chip.ledger.totals()["set"], chip.ledger.totals()["reset"]) == (0, 0)
     assert all(bool((w.mask == w.available).all()) for w in pruned_weights(model).values())
+
+
+@pytest.fixture
+def board(tmp_path):
+    """A fully formed board behind a wire, on a thread."""
+    pytest.importorskip("zmq")
+    from secateur.chip.board import Board
+    from secateur.chip.server import Server
+
+    held = Board(lambda: SimulatedChip("taox-40nm", seed=3), tmp_path / "board")
+    server = Server(lambda: held.chip, held, serial=held.serial, address="tcp://127.0.0.1:*")
+    stop = threading.Event()
+    thread = threading.Thread(target=server.run, args=(stop,), daemon=True)
+    thread.start()
+    yield server.address, held
+    stop.set()
+    thread.join()
+    server.close()
+    held.close()
+
+
+def test_the_plan_of_a_board_finds_it_as_the_search_has_left_it(board, tmp_path):
+    """All cells to be low are listed, by what the board tells; applied there, little is left."""
+    address, held = board
+    recipe = Recipe.parse(
+        {"task": "digits", "network": {"channels": 2, "hidden": 8},
+         "training": {"epochs": 1, "batch_size": 200}, "run": {"arms": ["pruned"]},
+         "chip": {"address": address}}, where="test",
+    )  # fmt: skip
+    run_experiment(recipe, tmp_path / "run")
+    before = held.chip.ledger.totals()
+    plan = make_plan(tmp_path / "run")
+    assert plan.identity["serial"] == held.serial
+    assert held.chip.ledger.totals() == before
+    done = apply_plan(plan, address, journal=tmp_path / "journal")
+    assert done.spared > 0.98 * (plan.totals.reset + plan.totals.set)
+    assert held.chip.ledger.totals()["form"] == before["form"]
+    assert done.after["accuracy"] > done.reported["accuracy"] - 0.1
