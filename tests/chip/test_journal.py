@@ -105,12 +105,13 @@ def test_an_id_is_for_one_command(tmp_path):
 def test_what_was_read_is_as_durable_as_the_command_after_it(tmp_path):
     read = torch.rand(4, 2)
     with Journal(tmp_path / "j.sqlite") as journal:
-        journal.begin("a", SWITCH, answers=[(0, 0, read), (0, 1, read > 0.5)])
-        assert torch.equal(journal.answer(0, 0), read)
-        assert torch.equal(journal.answer(0, 1), read > 0.5)
-        assert journal.answer(1, 0) is None
-        journal.forget_answers(before=1)
-        assert journal.answer(0, 0) is None
+        journal.begin("a", SWITCH, answers=[(0, b"x", read), (0, b"y", read > 0.5)])
+        assert torch.equal(journal.answer(0, b"x"), read)
+        assert torch.equal(journal.answer(0, b"y"), read > 0.5)
+        assert journal.answer(1, b"x") is None
+        journal.begin("b", SWITCH, answers=[(1, b"x", read)], forget=(0, 1))
+        assert journal.answer(0, b"x") is None
+        assert torch.equal(journal.answer(1, b"x"), read)
 
 
 _WRITER = """

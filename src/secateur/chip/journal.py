@@ -25,9 +25,9 @@ _SCHEMA = (
     "reason TEXT NOT NULL, began REAL NOT NULL, ended REAL, how TEXT, reached BLOB, counts BLOB, "
     "possible BLOB, missed BLOB)",
     "CREATE INDEX doubtful ON commands (number) WHERE how IS NULL",
-    "CREATE TABLE answers (position INTEGER NOT NULL, ordinal INTEGER NOT NULL, "
+    "CREATE TABLE answers (position INTEGER NOT NULL, question BLOB NOT NULL, "
     "dtype TEXT NOT NULL, shape TEXT NOT NULL, data BLOB NOT NULL, "
-    "PRIMARY KEY (position, ordinal)) WITHOUT ROWID",
+    "PRIMARY KEY (position, question)) WITHOUT ROWID",
     "CREATE TABLE stuck (cell INTEGER PRIMARY KEY, id TEXT NOT NULL, since REAL NOT NULL)",
 )  # fmt: skip
 _COLUMNS = (
@@ -89,7 +89,7 @@ class Journal:
 
     def begin(
         self, identity: str, command: Command, *, reason: str = "",
-        answers: Sequence[tuple[int, int, Tensor]] = (),
+        answers: Sequence[tuple[int, bytes, Tensor]] = (), forget: tuple[int, int] = (0, 0),
     ) -> None:  # fmt: skip
         """Writes that a command is about to be given: durable when it returns.
 
@@ -97,7 +97,8 @@ class Journal:
             identity: durable, never used for another command.
             command: what is asked.
             reason: why, in words.
-            answers: (position, ordinal, what was read), to be as durable as the command.
+            answers: (position, question, what was read), to be as durable as the command.
+            forget: positions from and up to which answers are needed no more.
 
         Raises:
             FileError: where the id was used for another command, or the file cannot be written.
@@ -111,6 +112,7 @@ class Journal:
             )  # fmt: skip
         with reported(self.path), begun(self._base):
             self._write_ends()
+            self._base.execute("DELETE FROM answers WHERE position >= ? AND position < ?", forget)
             self._base.executemany(
                 "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)",
                 [(p, n, _name(t), json.dumps(list(t.shape)), raw(t)) for p, n, t in answers],
@@ -158,11 +160,6 @@ class Journal:
             self._write_ends()
             rows = [(cell, identity, now) for cell in cells.tolist()]
             self._base.executemany("INSERT OR IGNORE INTO stuck VALUES (?, ?, ?)", rows)
-
-    def forget_answers(self, before: int) -> None:
-        """Drops what was read before a position that need not be gone through again."""
-        with reported(self.path), begun(self._base):
-            self._base.execute("DELETE FROM answers WHERE position < ?", (before,))
 
     def rewind(self, position: int) -> None:
         """Forgets the run's commands from a position on, to which a simulated chip was restored."""
@@ -228,11 +225,11 @@ class Journal:
         rows = self._base.execute("SELECT cell FROM stuck ORDER BY cell").fetchall()
         return torch.tensor([cell for (cell,) in rows], dtype=torch.int64)
 
-    def answer(self, position: int, ordinal: int) -> Tensor | None:
+    def answer(self, position: int, question: bytes) -> Tensor | None:
         """What was read at a point of the run that is gone through again; None if nothing was."""
         row = self._base.execute(
-            "SELECT dtype, shape, data FROM answers WHERE position = ? AND ordinal = ?",
-            (position, ordinal),
+            "SELECT dtype, shape, data FROM answers WHERE position = ? AND question = ?",
+            (position, question),
         ).fetchone()
         if row is None:
             return None

@@ -1,5 +1,6 @@
 """A chip with a journal: nothing is lost, nothing is done twice."""
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from secateur.chip.command import (
     Outcome,
     RemembersCommands,
     carry_out,
+    raw,
     region_of,
 )
 from secateur.chip.journal import Journal
@@ -59,8 +61,10 @@ class JournaledChip(Chip):
         self.reason = ""
         #: What has become of commands that were in doubt, a sentence each.
         self.notes: list[str] = []
-        self._position = self._ordinal = 0
-        self._read: list[tuple[int, int, Tensor]] = []
+        self._position = 0
+        self._read: dict[tuple[int, bytes], Tensor] = {}
+        # Positions whose answers are not needed since the state was saved, and whether it was.
+        self._past, self._saved = (0, 0), False
         self._sent: list[tuple[str, Answer]] = []
         self._check_chip()
         self._resolve()
@@ -136,11 +140,15 @@ class JournaledChip(Chip):
 
     def read(self, region: Region, *, key: int) -> Tensor:
         """See `Chip.read`."""
-        return self._answer(lambda: self.chip.read(region, key=key))
+        if self._saved:
+            # Too large to be kept for every step; who saves states goes on from one.
+            return self.chip.read(region, key=key)
+        question = f"read {region.first_cell} {key}".encode()
+        return self._answer(question, lambda: self.chip.read(region, key=key))
 
     def read_back(self, cells: Tensor) -> Tensor:
         """See `Chip.read_back`."""
-        return self._answer(lambda: self.chip.read_back(cells))
+        return self._answer(b"back" + raw(cells), lambda: self.chip.read_back(cells))
 
     def multiply(self, region: Region, voltages: Tensor, *, key: int) -> Tensor:
         """See `Chip.multiply`."""
@@ -158,11 +166,12 @@ class JournaledChip(Chip):
 
     def status(self, region: Region) -> Tensor:
         """See `Chip.status`."""
-        return self._answer(lambda: self.chip.status(region))
+        question = f"status {region.first_cell}".encode()
+        return self._answer(question, lambda: self.chip.status(region))
 
     def conducting(self, cells: Tensor) -> Tensor:
         """See `Chip.conducting`."""
-        return self._answer(lambda: self.chip.conducting(cells))
+        return self._answer(b"formed" + raw(cells), lambda: self.chip.conducting(cells))
 
     def statistics(self, region: Region) -> PairStatistics | None:
         """See `Chip.statistics`."""
@@ -191,8 +200,12 @@ class JournaledChip(Chip):
 
         Who keeps it need not go through again what was before.
         """
-        self._read.clear()
-        self._ordinal = 0
+        if not self.saves:
+            if (built := self.journal.note("built")) is None:
+                # What a program reads until it first saves, it reads again whenever it starts.
+                built = str(self._position)
+                self.journal.set_note("built", built)
+            self._past, self._saved = (int(built) + 1, self._position), True
         inner = self.chip.state()
         tensors = {} if inner is None else inner.tensors
         return ChipState({**tensors, _POSITION: torch.tensor(self._position)}, self.identity())
@@ -218,7 +231,7 @@ class JournaledChip(Chip):
                 where=str(self.journal.path), cause="the journal of another run, or an old copy",
                 remedy="Put the run's own journal back",
             )  # fmt: skip
-        self._position, self._ordinal = position, 0
+        self._position, self._saved = position, True
         self._read.clear()
 
     def flush(self) -> None:
@@ -266,8 +279,12 @@ class JournaledChip(Chip):
                     return outcome
                 return self._issue(rest, ending + "+")
         self._note_outcomes(wait=False)
-        self.journal.begin(identity, command, reason=self.reason, answers=self._read)
+        answers = [(*where, found) for where, found in self._read.items()]
+        self.journal.begin(
+            identity, command, reason=self.reason, answers=answers, forget=self._past
+        )
         self._read.clear()
+        self._past = (0, 0)
         self._step()
         try:
             if isinstance(self.chip, RemembersCommands):
@@ -283,7 +300,6 @@ class JournaledChip(Chip):
 
     def _step(self) -> None:
         self._position += 1
-        self._ordinal = 0
 
     def _ahead(self) -> bool:
         """Whether an earlier process has been here."""
@@ -304,15 +320,14 @@ class JournaledChip(Chip):
         while self._sent and (wait or self._sent[0][1].done()):
             self._outcome(*self._sent.pop(0))
 
-    def _answer(self, read: Callable[[], Tensor]) -> Tensor:
+    def _answer(self, question: bytes, read: Callable[[], Tensor]) -> Tensor:
         if self.saves:
             return read()
-        ordinal = self._ordinal
-        self._ordinal += 1
-        found = self.journal.answer(self._position, ordinal) if self._ahead() else None
+        where = (self._position, hashlib.blake2b(question, digest_size=16).digest())
+        found = self.journal.answer(*where) if self._ahead() else None
         if found is None:
             found = read()
-            self._read.append((self._position, ordinal, found.detach().cpu().clone()))
+            self._read[where] = found.detach().cpu().clone()
         return found
 
     def _checked(self, cells: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ from secateur.errors import ChipError
 
 # Requests under way at most: more would fill the memory of a board that is slow.
 _WINDOW = 32
+# Seconds from a connection that failed to the next.
+_PAUSE = 0.02
 
 
 class Request:
@@ -194,6 +196,7 @@ class Link:
                     break
             if time.monotonic() > begun + self._timeout:
                 raise self._silent()
+            time.sleep(_PAUSE)
         self._session, self._number = header["session"], 1
         self._greeted(header, arrays)
         waiting = list(self._waiting.values())
