@@ -8,7 +8,7 @@
 
 A chip of your own needs no class: `pytest --secateur-chip mylab.board:Chip`, see `plugin`. Needs
 the extra `secateur[test]`. No room of secateur imports this one. For messages that show the
-compared values, put `pytest.register_assert_rewrite("secateur.testing")` into your conftest.py.
+compared values, put `pytest.register_assert_rewrite("secateur.testing.chip")` into conftest.py.
 """
 
 from typing import TYPE_CHECKING, Any
