@@ -73,3 +73,16 @@ def test_lines_that_switch_are_counted():
 def test_no_cell_at_once_is_refused():
     with pytest.raises(SettingError, match="at_once is 0"):
         pulse_order(torch.tensor([0]), torch.tensor([0]), at_once=0)
+
+
+@given(cells, st.integers(1, 4))
+def test_lines_that_switch_are_those_that_one_sees_going_pulse_by_pulse(chosen, at_once):
+    rows, columns = lines(chosen)
+    order = pulse_order(rows, columns, at_once=at_once)
+    switches, column, gates = 0, None, set()
+    for pulse in range(order.pulses):
+        own = order.places[order.pulse == pulse]
+        now, carrying = set(rows[own].tolist()), int(columns[own[0]])
+        switches += len(now - gates) + (carrying != column)
+        column, gates = carrying, now
+    assert line_switches(rows, columns, order) == switches

@@ -69,8 +69,10 @@ def line_switches(rows: Tensor, columns: Tensor, order: PulseOrder) -> int:
         return 0
     r, c = rows[order.places], columns[order.places]
     moves = 1 + int((c[1:] != c[:-1]).sum())
-    opened = set(zip(order.pulse.tolist(), r.tolist(), strict=True))
-    return moves + sum((pulse - 1, row) not in opened for pulse, row in opened)
+    gates = int(r.max()) + 1
+    opened = order.pulse * gates + r
+    stays = torch.isin(opened - gates, opened)
+    return moves + int((~stays).sum())
 
 
 def half_selected(rows: Tensor, columns: Tensor, order: PulseOrder, *, shape: tuple[int, int]) -> (
