@@ -59,7 +59,7 @@ class Death:
         owner, name = source.choice(points)
         return [
             cls(owner, name, source.random() < 0.5, int(2 ** source.uniform(0.0, 5.0))),
-            cls(*message, source.random() < 0.5, source.randint(30, 120)),
+            cls(*message, source.random() < 0.5, source.randint(20, 60)),
         ]
 
     def arrange(self) -> None:
@@ -158,7 +158,7 @@ def endure(recipe: Recipe, folder: Path, state: Path, *, events: int, seed: int)
     port, behind = free_port(), free_port()
     recipe = recipe.with_settings({"chip.address": f"tcp://127.0.0.1:{port}"})
     cuts = _FORK.Value("i", 0)
-    budgets = [int(2 ** source.uniform(8.0, 19.0)) for _ in range(events // 3)]
+    budgets = [int(2 ** source.uniform(8.0, 17.0)) for _ in range(events // 3)]
     wire = _FORK.Process(target=carry, args=(port, behind, cuts, budgets), daemon=True)
 
     def server() -> Any:

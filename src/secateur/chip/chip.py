@@ -169,7 +169,10 @@ class Chip(ABC):
         """
 
     def begin_multiply(self, region: Region, voltages: Tensor, *, key: int) -> Callable[[], Tensor]:
-        """`multiply` whose answer may come later: calling the result waits for it."""
+        """`multiply` whose answer may come later: calling the result waits for it.
+
+        Until then the voltages must stay as they are; they may be on their way, even twice.
+        """
         currents = self.multiply(region, voltages, key=key)
         return lambda: currents
 

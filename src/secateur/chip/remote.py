@@ -206,8 +206,7 @@ class RemoteChip(Chip):
     def _ask(self, op: str, region: Region, *arrays: Tensor, **header: Any) -> Request:
         self.placement.check(region)
         where = [region.first_cell, list(region.shape)]
-        # Copies: what travels, perhaps twice, must not change meanwhile.
-        return self._link.ask(op, [array.cpu().clone() for array in arrays], region=where, **header)
+        return self._link.ask(op, [array.cpu() for array in arrays], region=where, **header)
 
     def _array(self, request: Request) -> Tensor:
         _, (array,) = request.result()

@@ -147,9 +147,10 @@ class Server:
             raise FrameError(f"A message was refused: nothing is called {asked!r} here")
         try:
             return action(self, header, arrays)
-        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-            if isinstance(error, SecateurError):
-                raise
+        except SecateurError:
+            raise
+        except Exception as error:
+            # Whatever a request brings about, the board and its owner's session go on.
             raise FrameError(
                 f"A message was refused: {asked} with arguments that do not fit it "
                 f"({type(error).__name__})"
@@ -240,11 +241,10 @@ class Server:
 
     def _convolve(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         region = self._region(header)
-        kernel, stride, padding, dilation = header["window"]
-        window = Window(tuple(kernel), tuple(stride), tuple(padding), tuple(dilation))
+        window = _window(header["window"])
         maps = _volts(arrays[0], dimensions=2 + len(window.kernel))
         rows = maps.shape[0] * torch.Size(window.places(tuple(maps.shape[2:]))).numel()
-        if 4 * rows * region.matrix[1] > self._limits.array or min(stride) < 1:
+        if rows < 0 or 4 * rows * region.matrix[1] > self._limits.array:
             raise FrameError("A message was refused: a window of more outputs than the limit")
         finish = self._chip().begin_convolve(region, maps, window, key=_key(header))
         return {}, [finish().contiguous()]
@@ -311,6 +311,20 @@ def _volts(array: Tensor, *, dimensions: int) -> Tensor:
     if array.dtype != torch.float32 or array.dim() != dimensions:
         raise FrameError("A message was refused: voltages are no float32 array of that order")
     return array
+
+
+def _window(sizes: Any) -> Window:
+    """A window of one to three dimensions, with no more zeros around than its kernel can see."""
+    if not (isinstance(sizes, list) and len(sizes) == 4):
+        raise FrameError("A message was refused: a window has four sizes for each dimension")
+    kernel, stride, padding, dilation = (tuple(size) for size in sizes)
+    for k, s, p, d in zip(kernel, stride, padding, dilation, strict=True):
+        whole = all(type(n) is int for n in (k, s, p, d))
+        if not whole or min(k, s, d) < 1 or not 0 <= p <= k * d:
+            raise FrameError("A message was refused: the sizes of a window cannot be")
+    if not 1 <= len(kernel) <= 3:
+        raise FrameError(f"A message was refused: a window of {len(kernel)} dimensions")
+    return Window(kernel, stride, padding, dilation)
 
 
 def _key(header: dict[str, Any]) -> int:

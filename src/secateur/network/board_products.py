@@ -56,6 +56,7 @@ class BoardProducts:
         """
         given = inputs.detach().float()
         full = _full_scale(given, levels)
+        # A tensor of its own, which nobody changes while it travels.
         volts = given * (self.chip.technology.read_voltage / full)
         window = linear.window() if isinstance(linear, Slides) else None
         if linear is F.linear:

@@ -123,7 +123,8 @@ class Search:
         # Every turn loses an edge, so that this ends.
         while lost:
             scores = [weight.scores for weight in self.weights]
-            masks = [weight.mask for weight in self.weights]
+            # A rule with a dead band would keep a lost edge for want of one to take its place.
+            masks = [weight.still_kept() for weight in self.weights]
             rule = standing.after(self._spent)
             lost = bool(self.deploy(rule.next(scores, masks, self.counts())))
 

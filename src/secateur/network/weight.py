@@ -280,6 +280,10 @@ class PrunedWeight(ChipWeight):
         self.hold_lost()
         return len(edges)
 
+    def still_kept(self) -> Tensor:
+        """The mask without edges that were lost."""
+        return self.mask & self.available if self.edges < self._formed else self.mask
+
     def hold_lost(self) -> bool:
         """Keeps the scores of lost edges at 0, which momentum would move; whether there are any."""
         lost = self.edges < self._formed
