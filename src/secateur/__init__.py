@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from secateur.chip import Chip, FixedVoltage, Forming, SimulatedChip, VoltageRamp
+    from secateur.chip import (
+        Chip,
+        FixedVoltage,
+        Forming,
+        RecordedChip,
+        SimulatedChip,
+        VoltageRamp,
+    )
     from secateur.circuit import Circuit, Converters, Ideal, ReadPerProduct, ReadPerStep, Wired
     from secateur.device import Technology
     from secateur.errors import SecateurError
@@ -34,7 +41,7 @@ if TYPE_CHECKING:
         settle_,
         uncompensate_,
     )
-    from secateur.topology import Annealed, Rule, TopK
+    from secateur.topology import Annealed, FlipBudget, Rule, TopK
 
 # Looked up on first use: `secateur --help` does not wait for torch.
 _HOME = {
@@ -44,10 +51,12 @@ _HOME = {
     "Converters": "circuit",
     "Evaluation": "experiment.evaluate",
     "FixedVoltage": "chip",
+    "FlipBudget": "topology",
     "Forming": "chip",
     "Ideal": "circuit",
     "ReadPerProduct": "circuit",
     "ReadPerStep": "circuit",
+    "RecordedChip": "chip",
     "Rule": "topology",
     "SecateurError": "errors",
     "SimulatedChip": "chip",
@@ -76,10 +85,12 @@ __all__ = [
     "Converters",
     "Evaluation",
     "FixedVoltage",
+    "FlipBudget",
     "Forming",
     "Ideal",
     "ReadPerProduct",
     "ReadPerStep",
+    "RecordedChip",
     "Rule",
     "SecateurError",
     "SimulatedChip",

@@ -1,14 +1,14 @@
 """A simulated chip: the device's physics applied to every cell that a pulse reaches."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from secateur import device
-from secateur.chip import cell_laws
+from secateur.chip import cell_laws, products
 from secateur.chip.ageing import Ages
 from secateur.chip.cells import refuse_foreign, refuse_repeated
 from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
@@ -16,9 +16,9 @@ from secateur.chip.forming import FixedVoltage, Forming
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Geometry, Placement, Region, as_macro
 from secateur.chip.state import ChipState, in_words
+from secateur.chip.window import Window
 from secateur.chip.writing import write_and_verify
 from secateur.device import Technology
-from secateur.errors import ChipError
 from secateur.keyed import cell_words, normal, normals, uniforms
 
 # What a cell's draw is for. Draw number 0 of _CELL is frozen at birth, number n is its n-th pulse.
@@ -99,15 +99,15 @@ class SimulatedChip(Chip):
         return self._conductance[cells] + self._noise(cells) * draw
 
     def multiply(self, region: Region, voltages: Tensor, *, key: int) -> Tensor:
-        """See `Chip.multiply`; the noise of a column is drawn as one, exact in distribution."""
-        inputs, _ = region.matrix
-        if (given := voltages.shape[-1]) != inputs:
-            raise ChipError(f"{given} voltages for {inputs} input lines", where=region.name)
+        """See `Chip.multiply`."""
+        return products.currents(region, self.statistics(region), voltages, key=key)
+
+    def begin_convolve(
+        self, region: Region, maps: Tensor, window: Window, *, key: int
+    ) -> Callable[[], Tensor]:
+        """See `Chip.begin_convolve`."""
         known = self.statistics(region)
-        first, spread = region.as_matrix(known.difference), region.as_matrix(known.deviation)
-        variance = voltages.square() @ spread.square()
-        draw = normal(variance.shape, key=key, device=self.device)
-        return voltages @ first + variance.sqrt() * draw
+        return lambda: products.convolved(region, known, maps, window, key=key)
 
     def status(self, region: Region) -> Tensor:
         """See `Chip.status`."""

@@ -5,17 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from secateur.cli.board import keys, serve
 from secateur.cli.command import Command, Debug, Json
 from secateur.cli.export import export
 from secateur.cli.printing import show, show_json, table
 from secateur.cli.quantities import percent, quantity
+from secateur.cli.recording import import_recording, record
 
 if TYPE_CHECKING:
     from secateur.device.breakdown import VoltageFit
 
 chip = typer.Typer(
     name="chip", no_args_is_help=True, rich_markup_mode="markdown",
-    help="Where a chip's randomness comes from, your own measurements, and circuits for others.",
+    help="Where a chip's randomness comes from, your own measurements, circuits, and boards.",
 )  # fmt: skip
 
 _Technology = Annotated[
@@ -157,3 +159,7 @@ def fit(
 chip.command(cls=Command)(form)
 chip.command(cls=Command)(fit)
 chip.command(cls=Command)(export)
+chip.command(cls=Command)(record)
+chip.command(cls=Command, name="import")(import_recording)
+chip.command(cls=Command)(serve)
+chip.command(cls=Command)(keys)

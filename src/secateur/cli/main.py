@@ -12,6 +12,7 @@ from secateur.cli.chip import chip
 from secateur.cli.command import Command, Debug
 from secateur.cli.cost import cost
 from secateur.cli.listing import arms, recipe, tasks, technologies
+from secateur.cli.plan import apply, plan
 from secateur.cli.report import report
 from secateur.cli.reproduce import reproduce
 from secateur.cli.run import run
@@ -72,6 +73,8 @@ for _command in (
     technologies,
     compare_technologies,
     recipe,
+    plan,
+    apply,
 ):
     app.command(cls=Command)(_command)
 app.add_typer(chip)

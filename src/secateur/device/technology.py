@@ -101,17 +101,18 @@ class Technology(BaseModel):
             return source
         if isinstance(source, Path) or str(source).endswith(".toml"):
             remedy = "Give the path of a TOML file, or one of: " + ", ".join(presets())
-            return cls._parse(layout.read_text(Path(source), remedy=remedy), where=str(source))
+            return cls.parse(layout.read_text(Path(source), remedy=remedy), where=str(source))
         if source not in presets():
             raise SettingError(
                 f"There is no technology {source!r}",
                 remedy=f"{nearest(source, presets())}; or give the path of a TOML file",
             )
         text = (_PRESETS / f"{source}.toml").read_text(encoding="utf-8")
-        return cls._parse(text, where=f"preset {source}")
+        return cls.parse(text, where=f"preset {source}")
 
     @classmethod
-    def _parse(cls, text: str, *, where: str) -> "Technology":
+    def parse(cls, text: str, *, where: str) -> "Technology":
+        """A technology from the text of its file, as `toml` gives it; errors as `load`."""
         return _validated(layout.parse(text, fields=cls.model_fields, where=where), where=where)
 
     def toml(self) -> str:

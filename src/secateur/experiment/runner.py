@@ -15,9 +15,11 @@ from joblib import Parallel, delayed
 from secateur.errors import FileError, SecateurError, SettingError
 from secateur.experiment.anatomy import agreements
 from secateur.experiment.arms import ARMS, technology_of
+from secateur.experiment.boards import check_boards
 from secateur.experiment.maps import save_arrays
-from secateur.experiment.recipe import Recipe
+from secateur.experiment.recipe import Recipe, for_chip
 from secateur.experiment.record import record_of
+from secateur.experiment.recording import refuse_unrecorded
 from secateur.experiment.remedies import remedy_named
 from secateur.experiment.trial import Part, Trial, run_trial, trained_in
 from secateur.files import write_atomically
@@ -226,9 +228,11 @@ def _words(overrides: Mapping[str, Any]) -> str:
 
 def _check(recipe: Recipe, trials: list[Trial]) -> None:
     """Every trial's settings are valid before the first one starts."""
+    check_boards(recipe, [(trial.name, trial.arm) for trial in trials])
     for trial in {(t.arm, t.variant): t for t in trials}.values():
         own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
-        technology_of(own.chip)
+        refuse_unrecorded(own, ARMS[trial.arm])
+        technology_of(for_chip(own, recipe.run.chips - 1).chip)
         for remedy in own.stress.remedies:
             remedy_named(remedy)
         task = task_named(own.task.name)

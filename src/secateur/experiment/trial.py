@@ -12,13 +12,16 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from secateur.chip import RecordedChip
 from secateur.errors import FileError
 from secateur.experiment.anatomy import anatomy_of, save_masks
-from secateur.experiment.arms import Arm, arm_named, circuit_from, start_seed
+from secateur.experiment.arms import Arm, MakeChip, arm_named, circuit_from, start_seed
+from secateur.experiment.boards import chip_maker
 from secateur.experiment.checkpoint import restore_checkpoint, save_checkpoint
+from secateur.experiment.endurance import wear_of
 from secateur.experiment.evaluate import chip_of, programming_energy_of, pulses_of
 from secateur.experiment.maps import save_arrays, save_maps
-from secateur.experiment.recipe import Recipe
+from secateur.experiment.recipe import Recipe, for_chip
 from secateur.experiment.stress import stressed
 from secateur.experiment.training import Trainer, keep_freed_memory
 from secateur.files import write_atomically
@@ -112,10 +115,12 @@ def run_trial(
     begin = time.perf_counter()
     task, arm = task_named(recipe.task.name), arm_named(trial.arm)
     own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
+    own = for_chip(own, trial.chip)
     seed, trained = chip_seed(recipe, trial.chip), folder.parent.parent / trained_in(trial, recipe)
     loaded = task.load(data, own.task.settings)
     training, measured = _parts(loaded, trial.part)
-    trainer = _trainer(arm, task, own, training, seed)
+    make_chip = chip_maker(folder)
+    trainer = _trainer(arm, task, own, training, seed=seed, make_chip=make_chip)
     notes = restore_checkpoint(trained, trainer)
 
     def after_epoch(line: dict[str, Any]) -> None:
@@ -123,10 +128,10 @@ def run_trial(
         where = {"arm": trial.arm, "variant": trial.variant, "chip": trial.chip}
         report({**where, "split": trial.part, "epochs": trainer.epochs, **line})
 
-    trainer.run(after_epoch)
+    trainer.run(after_epoch, before_pulses=_follows(trained, trainer))
     folder.mkdir(parents=True, exist_ok=True)
     model = trainer.model
-    if arm.finish(model, own, seed=seed):
+    if arm.finish(model, own, seed=seed, make_chip=make_chip):
         _calibrate(model, training, batch_size=own.training.batch_size)
         renew_norms(model, training, batch_size=own.training.batch_size)
     saturations(model, reset=True)
@@ -137,8 +142,8 @@ def run_trial(
         measure=lambda twin: dict(task.measure(twin, measured).figures),
         renew=lambda twin: renew_norms(twin, training, batch_size=own.training.batch_size),
     )  # fmt: skip
-    if trial.chip == 0 and trial.part == "test" and chip_of(model) is not None:
-        save_maps(folder / "maps.npz", model)
+    chip = chip_of(model)
+    if trial.chip == 0 and trial.part == "test" and save_maps(folder / "maps.npz", model):
         result["maps"] = f"trials/{folder.name}/maps.npz"
     if result["anatomy"]:
         save_masks(folder / "masks.npz", pruned_weights(model))
@@ -146,9 +151,20 @@ def run_trial(
     if trial.chip == 0 and found.arrays:
         save_arrays(folder / "arrays.npz", found.arrays)
         result["arrays"] = f"trials/{folder.name}/arrays.npz"
+    if chip is not None:
+        chip.close()
+        result["notes"] += getattr(chip, "notes", [])
     result["wall_time_s"] = round(time.perf_counter() - begin, 3)
     write_atomically(folder / "result.json", json.dumps(result, indent=1).encode())
     return result
+
+
+def _follows(folder: Path, trainer: Trainer) -> Callable[[], None] | None:
+    """Keeps a model in step with a chip that cannot be brought back: a checkpoint each time."""
+    chip = chip_of(trainer.model)
+    if chip is None or chip.saves:
+        return None
+    return lambda: save_checkpoint(folder, trainer)
 
 
 @torch.no_grad()
@@ -199,14 +215,17 @@ def _parts(data: Data[Any], part: Part) -> tuple[Any, Any]:
     return data.training_and_validation, data.test
 
 
-def _trainer(arm: Arm, task: Task, recipe: Recipe, training: Samples, seed: int) -> Trainer:
+def _trainer(
+    arm: Arm, task: Task, recipe: Recipe, training: Samples, *, seed: int,
+    make_chip: MakeChip,
+) -> Trainer:  # fmt: skip
     torch.manual_seed(key_of(seed, "torch"))
     steps = max(len(training) // recipe.training.batch_size, 1)
     # Convolutions and norms take a quarter less time on a CPU with the channels last.
     network = task.build(recipe.network)
     # torch's own stubs know `to` with a memory format only as a keyword of tensors.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model = arm.attach(network, recipe, task=task, steps=steps, seed=seed)
+    model = arm.attach(network, recipe, task=task, steps=steps, seed=seed, make_chip=make_chip)
     start = start_seed(recipe, seed) if arm.heeds("search.seed") else seed
     return Trainer(model, training, recipe.training, seed=key_of(start, "order"))
 
@@ -231,6 +250,7 @@ def _result(
         "kept": _connections(model),
         "flips_per_edge": flips / edges if edges else None,
         "most_worn_cell": chip.ledger.most_worn if chip else None,
+        "wear": wear_of(chip) if chip else None,
         "keep_fraction": {name: _kept(weight) for name, weight in weights.items()},
         "placement": chip and {
             "macros": chip.placement.macros,
@@ -276,11 +296,12 @@ def _physics(recipe: Recipe, model: nn.Module) -> dict[str, Any]:
         return {**physics, "weights": "digital, float32"}
     law = chip.technology
     written = any(isinstance(module, ProgrammedWeight) for module in model.modules())
+    recorded = isinstance(chip, RecordedChip)
     return {
         **physics,
         "technology": law.name,
-        "forming": "full" if written else _forming_words(recipe),
-        "circuit": circuit_from(recipe).label,
+        "forming": "full" if written else "as recorded" if recorded else _forming_words(recipe),
+        "circuit": _stored_words(recipe) if recorded else circuit_from(recipe).label,
         "read_noise": law.read_noise,
         "cycle_spread_high": law.high_cycle_spread,
         "cycle_spread_low": law.low_cycle_spread,
@@ -314,6 +335,13 @@ def _on_saturation(trial: Trial, physics: dict[str, Any]) -> list[str]:
     ]
 
 
+def _stored_words(recipe: Recipe) -> str:
+    step = recipe.chip.circuit == "read-per-step"
+    return f"stored reads, one {'per step' if step else 'for every multiplication'}"
+
+
 def _forming_words(recipe: Recipe) -> str:
+    if recipe.chip.address is not None:
+        return "the board's own"
     voltage = recipe.chip.forming_voltage
     return recipe.chip.forming if voltage is None else f"{voltage} V"

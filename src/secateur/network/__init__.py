@@ -1,6 +1,14 @@
 """A MODEL ON A CHIP: one product that joins scores, masks, placement and circuit."""
 
-from secateur.network.attach import detach_, program_, prune_, pruned_weights, quantise_, settle_
+from secateur.network.attach import (
+    detach_,
+    is_due,
+    program_,
+    prune_,
+    pruned_weights,
+    quantise_,
+    settle_,
+)
 from secateur.network.calibrate import Saturation, calibrate_, first_order_errors, saturations
 from secateur.network.compensate import (
     Scale,
@@ -31,6 +39,7 @@ __all__ = [
     "compensate_",
     "detach_",
     "first_order_errors",
+    "is_due",
     "load_",
     "pack",
     "program_",

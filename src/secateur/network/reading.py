@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from secateur.circuit import Circuit, InputConverter, LinearMap
 from secateur.errors import ModelError
 from secateur.keyed import key_of, normal
+from secateur.network.board_products import BoardProducts
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Reading:
     circuit: Circuit | None = None
     key: int = 0
     scale: Tensor | None = None
+    board: BoardProducts | None = None
 
     def product(
         self, linear: LinearMap, inputs: Tensor, converter: nn.Module | None = None
@@ -45,9 +47,13 @@ class Reading:
             inputs: of the layer.
             converter: that they have passed.
         """
+        levels = converter.levels() if isinstance(converter, InputConverter) else None
+        if self.board is not None:
+            return self._scaled(
+                self.board.product(linear, inputs, self.weight, key=self.key, levels=levels)
+            )
         if self.circuit is None or self.deviation is None:
             return self._scaled(linear(inputs, self.weight))
-        levels = converter.levels() if isinstance(converter, InputConverter) else None
         return self._scaled(
             self.circuit.product(
                 linear, inputs, self.weight, self.deviation, gain=self.gain, key=self.key,
@@ -63,9 +69,10 @@ class Reading:
         scale = (
             self.scale[start:stop] if self.scale is not None and self.scale.dim() else self.scale
         )
+        board = None if self.board is None else replace(self.board, outputs=(start, stop))
         return replace(
             self, weight=self.weight[start:stop], deviation=deviation, key=key, circuit=circuit,
-            scale=scale,
+            scale=scale, board=board,
         )  # fmt: skip
 
     def _scaled(self, outputs: Tensor) -> Tensor:

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from secateur.chip import Chip, PairStatistics, Region
-from secateur.circuit import Circuit
+from secateur.circuit import Circuit, Ideal, ReadPerProduct, ReadPerStep
+from secateur.errors import SettingError
 from secateur.keyed import key_of
+from secateur.network.board_products import BoardProducts
 from secateur.network.reading import Reading, Uses, WeightSource, rank
 from secateur.network.wiring import SeenPairs, layout_of
 from secateur.topology import straight_through
@@ -30,6 +32,10 @@ class Settling(Protocol):
 
     def settle(self, asking: "PrunedWeight") -> None:
         """Brings the chip to what the scores ask for."""
+
+    def due(self) -> bool:
+        """Whether the next forward pass in training will do so."""
+        ...
 
     def pending(self, weight: "PrunedWeight") -> bool:
         """Whether a weight's scores have changed since the search has last looked."""
@@ -67,6 +73,8 @@ class ChipWeight(WeightSource):
         self.chip, self.region, self.circuit, self.seed = chip, region, circuit, seed
         self.dtype, self.memory_format = like.dtype, memory_format_of(like)
         self.uses = Uses()
+        # Siemens of its cells, where the chip multiplies and gradients go by what was last read.
+        self.last_read: Tensor | None = None
         self.seen = SeenPairs(circuit.wires, region) if circuit.wires else None
         # Converters have ranges of their own for every weight: a submodule.
         self.level = circuit.bound(layout_of(region, seed=chip.seed))
@@ -87,7 +95,12 @@ class ChipWeight(WeightSource):
         """One read of the region."""
         key = self._next_key()
         known = self.statistics()
+        if known is None and isinstance(self.circuit, ReadPerProduct):
+            weight = self._learnable(self._laid_out(self._as_last_read())).to(self.dtype)
+            board = BoardProducts(self.chip, self.region, self._gain)
+            return Reading(weight, None, self._gain, None, key ^ 1, self.scale, board)
         if known is None:
+            self._check_level()
             cells = self.chip.read(self.region, key=key)
             weight, deviation = (cells[..., 0] - cells[..., 1]).mul_(self._gain), None
         else:
@@ -104,6 +117,28 @@ class ChipWeight(WeightSource):
         found = self.seen(self.chip, read=self.uses.count)
         assert found is None or isinstance(found, PairStatistics)
         return found
+
+    def _check_level(self) -> None:
+        if not isinstance(self.circuit, Ideal | ReadPerStep):
+            raise SettingError(
+                f"{type(self.circuit).__name__} needs the mean and noise of each cell, which this "
+                "chip does not know", where=self.region.name,
+                cause="a real chip has its wires and converters itself",
+                remedy="Choose ReadPerProduct (the chip multiplies) or ReadPerStep (it is read)",
+            )  # fmt: skip
+
+    def _as_last_read(self) -> Tensor:
+        """The weight by the conductances last read: at first, and after each pulse."""
+        if self.last_read is None:
+            cells = torch.arange(self.region.cells.start, self.region.cells.stop)
+            self.last_read = self.chip.read_back(cells.to(self.device)).to(self.device)
+        pairs = self.last_read.view(-1, 2)
+        return (pairs[:, 0] - pairs[:, 1]).mul_(self._gain).view(self.region.shape)
+
+    def note_read(self, cells: Tensor, read: Tensor) -> None:
+        """Takes over what was read of cells after a pulse, where it keeps what was last read."""
+        if self.last_read is not None:
+            self.last_read[cells - self.region.first_cell] = read.to(self.last_read.device)
 
     def plain(self) -> Tensor:
         """The weight as one more read of the chip gives it."""
@@ -141,6 +176,7 @@ class ChipWeight(WeightSource):
         self.expect(arguments[0].get(f"{arguments[1]}scale"))
         super()._load_from_state_dict(*arguments)  # type: ignore[no-untyped-call,unused-ignore]
         self._gain = float(self.gain)
+        self.last_read = None
 
     def _next_key(self) -> int:
         # What is the same for every read is worked out once for each rank.
@@ -166,6 +202,7 @@ class ChipWeight(WeightSource):
         like = fn(like.to(memory_format=self.memory_format))
         self.dtype, self.memory_format = like.dtype, memory_format_of(like)
         self.chip.to(self.device)
+        self.last_read = None
         return self
 
 
@@ -204,7 +241,7 @@ class PrunedWeight(ChipWeight):
         self.register_buffer("mask", mask)
         self.register_buffer("kept_weight", kept_weight)
         self.register_buffer("available", available)
-        self.edges = int(available.sum())
+        self.edges = self._formed = int(available.sum())
         self.flips = 0
         self.search: Settling | None = None
 
@@ -242,6 +279,32 @@ class PrunedWeight(ChipWeight):
         """
         if edges.numel():
             self.kept_weight.view(-1)[edges] = differences * self._gain
+
+    def lose(self, edges: Tensor) -> int:
+        """Takes edges out of the search whose cells no longer follow; returns how many were in it.
+
+        They are then as those that were never formed.
+
+        Args:
+            edges: int64, flat indices of the scores.
+        """
+        edges = edges[self.available.view(-1)[edges]]
+        self.available.view(-1)[edges] = False
+        self.edges = int(self.available.sum())
+        self.kept_weight.view(-1)[edges] = 0.0
+        self.hold_lost()
+        return len(edges)
+
+    def still_kept(self) -> Tensor:
+        """The mask without edges that were lost."""
+        return self.mask & self.available if self.edges < self._formed else self.mask
+
+    def hold_lost(self) -> bool:
+        """Keeps the scores of lost edges at 0, which momentum would move; whether there are any."""
+        lost = self.edges < self._formed
+        if lost:
+            self.scores.data.mul_(self.available)
+        return lost
 
     def _learnable(self, weight: Tensor) -> Tensor:
         if not (torch.is_grad_enabled() and self.scores.requires_grad):
