@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from secateur.experiment.evaluate import Evaluation, evaluate
     from secateur.network import (
         calibrate_,
+        calibration_currents,
+        compensate_,
         detach_,
         load_,
         program_,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         quantise_,
         save,
         settle_,
+        uncompensate_,
     )
     from secateur.topology import Annealed, FlipBudget, Rule, TopK
 
@@ -62,6 +65,8 @@ _HOME = {
     "VoltageRamp": "chip",
     "Wired": "circuit",
     "calibrate_": "network",
+    "calibration_currents": "network",
+    "compensate_": "network",
     "detach_": "network",
     "evaluate": "experiment.evaluate",
     "load_": "network",
@@ -71,6 +76,7 @@ _HOME = {
     "quantise_": "network",
     "save": "network",
     "settle_": "network",
+    "uncompensate_": "network",
 }
 __all__ = [
     "Annealed",
@@ -93,6 +99,8 @@ __all__ = [
     "VoltageRamp",
     "Wired",
     "calibrate_",
+    "calibration_currents",
+    "compensate_",
     "detach_",
     "evaluate",
     "load_",
@@ -102,6 +110,7 @@ __all__ = [
     "quantise_",
     "save",
     "settle_",
+    "uncompensate_",
 ]
 
 

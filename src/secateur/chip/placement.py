@@ -109,6 +109,11 @@ class Region:
         """The region's pair numbers: half its cell numbers."""
         return slice(self.first_cell // 2, self.first_cell // 2 + self.weights)
 
+    def as_matrix(self, values: Tensor) -> Tensor:
+        """Values of the weights, shaped as they or flat, as (inputs, outputs)."""
+        flat = values.reshape(self.shape[0], -1)
+        return flat if self.inputs_first else flat.T
+
     def pair_addresses(self, geometry: Geometry) -> Tensor:
         """Physical pair address (macro, row, pair column in mixed radix) of each weight, int64."""
         inputs, outputs = self.matrix

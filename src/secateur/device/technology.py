@@ -45,6 +45,10 @@ class Technology(BaseModel):
     pristine_conductance: Siemens = Field(description="before forming")
     breakdown_voltage: Volts = Field(description="mean forming voltage at forming_width")
     breakdown_spread: Volts = Field(description="standard deviation of it from cell to cell")
+    breakdown_cells: CountOrNone = Field(
+        description="cells whose breakdown was measured, of which the lowest is known; 0 for none"
+    )
+    breakdown_lowest: Volts = Field(description="forming voltage of the weakest of these cells")
     breakdown_slope: Volts = Field(description="its fall per tenfold pulse width")
     forming_width: Seconds = Field(description="reference width of a forming pulse")
     compliance_current: Amperes = Field(description="current at which forming and SET stop")
@@ -161,15 +165,22 @@ class Technology(BaseModel):
 
     # --- Thin skins over the laws ----------------------------------------------------------------
 
-    def read_deviation(self, conductance: Tensor, age: float | Tensor = 0.0) -> Tensor:
-        """Standard deviation of one read in siemens, `age` seconds after a cell has settled."""
-        law = self.read_law
-        return law.scaled(conductance, age, share=self.read_noise, at=self.high_conductance)
+    def read_deviation(
+        self, conductance: Tensor, age: float | Tensor = 0.0, programmed: Tensor | None = None
+    ) -> Tensor:
+        """Standard deviation of one read in siemens, `age` seconds after a cell has settled.
 
-    def pair_deviation(self, cells: Tensor, age: float | Tensor = 0.0) -> Tensor:
+        `programmed` is what its last pulse has left, where time has changed the conductance.
+        """
+        law, at = self.read_law, self.high_conductance
+        return law.scaled(conductance, age, programmed, share=self.read_noise, at=at)
+
+    def pair_deviation(
+        self, cells: Tensor, age: float | Tensor = 0.0, programmed: Tensor | None = None
+    ) -> Tensor:
         """Standard deviation in siemens of the read difference of each pair of cells (n, 2)."""
-        law = self.read_law
-        return law.of_pairs(cells, age, share=self.read_noise, at=self.high_conductance)
+        law, at = self.read_law, self.high_conductance
+        return law.of_pairs(cells, age, programmed, share=self.read_noise, at=at)
 
     def written_deviation(self, conductance: Tensor) -> Tensor:
         """Standard deviation in siemens that write-and-verify leaves at each conductance."""

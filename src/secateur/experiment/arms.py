@@ -112,6 +112,14 @@ class Arm(ABC):
     def heeds(self, path: str) -> bool:
         """Whether a setting, by its dotted path, can make a difference to this arm."""
 
+    def training(self, recipe: Recipe, *, seed: int) -> dict[str, Any] | None:
+        """All that the trained model follows from, data apart, in plain JSON.
+
+        Trials that agree in it train the same model to the bit, and need to do so once. None for
+        an arm whose training has a chip in it.
+        """
+        return None
+
     @abstractmethod
     def attach(
         self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
@@ -138,6 +146,10 @@ class Digital(Arm):
             return self.quantised and path.endswith((".input_bits", ".headroom"))
         return not path.startswith(("chip.", "search.", "wires.", "stress."))
 
+    def training(self, recipe: Recipe, *, seed: int) -> dict[str, Any]:
+        """See `Arm.training`."""
+        return _digital_training(recipe, quantised=self.quantised, noise=0.0, seed=seed)
+
     def attach(
         self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
         make_chip: MakeChip = chip_from,
@@ -146,8 +158,24 @@ class Digital(Arm):
         if not self.quantised:
             return network
         return quantise_(
-            network, input_bits=recipe.converters.input_bits, headroom=recipe.converters.headroom
-        )
+            network, input_bits=recipe.converters.input_bits,
+            headroom=recipe.converters.headroom, seed=seed,
+        )  # fmt: skip
+
+
+def _digital_training(
+    recipe: Recipe, *, quantised: bool, noise: float, seed: int
+) -> dict[str, Any]:
+    ends = recipe.converters
+    return {
+        "task": recipe.task.model_dump(mode="json"),
+        "network": recipe.network,
+        "training": recipe.training.model_dump(mode="json"),
+        "threads": recipe.run.threads,
+        "converters": [ends.input_bits, ends.headroom] if quantised else None,
+        "noise": noise,
+        "seed": seed,
+    }
 
 
 @dataclass(frozen=True)
@@ -165,18 +193,23 @@ class Programmed(Arm):
         """See `Arm.heeds`: weights are written on a fully formed chip, whatever `forming` says."""
         return not path.startswith(("search.", "chip.forming"))
 
+    def training(self, recipe: Recipe, *, seed: int) -> dict[str, Any]:
+        """See `Arm.training`: without noise it is that of `digital-quantised`."""
+        return _digital_training(recipe, quantised=True, noise=self._noise(recipe), seed=seed)
+
     def attach(
         self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
         make_chip: MakeChip = chip_from,
     ) -> nn.Module:  # fmt: skip
         """The quantised network, trained with the chip's programming error where aware of it."""
-        law = technology_of(recipe.chip)
-        # The two cells of a pair err independently.
-        noise = law.programming_error * 2.0**0.5 if self.aware else 0.0
         return quantise_(
             network, input_bits=recipe.converters.input_bits,
-            headroom=recipe.converters.headroom, weight_noise=noise, seed=seed,
+            headroom=recipe.converters.headroom, weight_noise=self._noise(recipe), seed=seed,
         )  # fmt: skip
+
+    def _noise(self, recipe: Recipe) -> float:
+        # The two cells of a pair err independently.
+        return technology_of(recipe.chip).programming_error * 2.0**0.5 if self.aware else 0.0
 
     def finish(
         self, model: nn.Module, recipe: Recipe, *, seed: int, make_chip: MakeChip = chip_from

@@ -147,6 +147,9 @@ class Stress(_Section):
     failed: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (), description="shares of the cells that fail, half of them low and half high"
     )
+    remedies: tuple[str, ...] = Field(
+        ("norms",), description="tried on the copies beside doing nothing; joined by +, in turn"
+    )
 
 
 class Recipe(_Section):
@@ -308,9 +311,12 @@ def _validate(table: Mapping[str, Any], *, where: str) -> Recipe:
                 f"There is no setting {'.'.join(path)!r}", where=where,
                 remedy=nearest(path[-1], _keys_at(path[:-1])),
             ) from error  # fmt: skip
+        listed = first["type"] == "tuple_type"
+        words = "Input should be a list" if listed else first["msg"]
+        name = ".".join(path)
         raise SettingError(
-            f"{'.'.join(path)} = {first.get('input')!r}: {first['msg']}", where=where,
-            remedy="Give a value of that kind",
+            f"{name} = {first.get('input')!r}: {words}", where=where,
+            remedy=f"Write {name}=[..., ...]" if listed else "Give a value of that kind",
         ) from error  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """One trial: one arm on one chip, from data to figures. A pure function of its settings."""
 
+import hashlib
 import itertools
 import json
 import time
@@ -39,6 +40,8 @@ from secateur.tasks import Data, Measured, Samples, Task, batches, task_named
 
 Part = Literal["test", "validation"]
 _CALIBRATION_BATCHES = 64
+# Share of the sums beyond their converters' range from which a run says so.
+_MUCH_SATURATED = 0.1
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,33 @@ class Trial:
         return f"{self.arm}{middle}-chip{self.chip}{ending}"
 
 
+def chip_seed(recipe: Recipe, chip: int) -> int:
+    """Of all that is random in the trials on a chip."""
+    return key_of(recipe.run.seed, "chip", chip) % 2**31
+
+
+def trained_in(trial: Trial, recipe: Recipe) -> str:
+    """The folder in a run's own where a trial's training is kept: by what it follows from.
+
+    Trials that train the same model to the bit have the same folder: whichever comes later finds
+    its model trained.
+    """
+    own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
+    training = arm_named(trial.arm).training(own, seed=chip_seed(recipe, trial.chip))
+    if training is None:
+        return f"trials/{trial.name}"
+    words = json.dumps({"part": trial.part, **training}, sort_keys=True)
+    return f"trained/{hashlib.blake2b(words.encode(), digest_size=8).hexdigest()}"
+
+
 def run_trial(
     trial: Trial, recipe: Recipe, folder: Path, *, data: Path | None,
     report: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:  # fmt: skip
     """Trains and measures one trial, from its newest checkpoint where there is one.
 
-    The result is written to `result.json` last of all: a folder with that file is finished.
+    The result is written to `result.json` last of all: a folder with that file is finished. The
+    checkpoints are in the folder that `trained_in` names, two above.
 
     Args:
         trial: what to run.
@@ -93,19 +116,20 @@ def run_trial(
     task, arm = task_named(recipe.task.name), arm_named(trial.arm)
     own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
     own = for_chip(own, trial.chip)
-    seed = key_of(recipe.run.seed, "chip", trial.chip) % 2**31
+    seed, trained = chip_seed(recipe, trial.chip), folder.parent.parent / trained_in(trial, recipe)
     loaded = task.load(data, own.task.settings)
     training, measured = _parts(loaded, trial.part)
     make_chip = chip_maker(folder)
     trainer = _trainer(arm, task, own, training, seed=seed, make_chip=make_chip)
-    notes = restore_checkpoint(folder, trainer)
+    notes = restore_checkpoint(trained, trainer)
 
     def after_epoch(line: dict[str, Any]) -> None:
-        save_checkpoint(folder, trainer)
+        save_checkpoint(trained, trainer)
         where = {"arm": trial.arm, "variant": trial.variant, "chip": trial.chip}
         report({**where, "split": trial.part, "epochs": trainer.epochs, **line})
 
-    trainer.run(after_epoch, before_pulses=_follows(folder, trainer))
+    trainer.run(after_epoch, before_pulses=_follows(trained, trainer))
+    folder.mkdir(parents=True, exist_ok=True)
     model = trainer.model
     if arm.finish(model, own, seed=seed, make_chip=make_chip):
         _calibrate(model, training, batch_size=own.training.batch_size)
@@ -212,7 +236,7 @@ def _result(
 ) -> dict[str, Any]:  # fmt: skip
     model = trainer.model
     weights = pruned_weights(model)
-    chip = chip_of(model)
+    chip, physics = chip_of(model), _physics(recipe, model)
     edges = sum(weight.edges for weight in weights.values())
     flips = sum(weight.flips for weight in weights.values())
     return {
@@ -234,8 +258,8 @@ def _result(
             "text": str(chip.placement),
         },
         "programming_energy_J": programming_energy_of(chip),
-        "physics": _physics(recipe, model),
-        "notes": notes,
+        "physics": physics,
+        "notes": [*notes, *_on_saturation(trial, physics)],
         "anatomy": {name: anatomy_of(w) for name, w in weights.items() if not _keeps_all(w)},
         "maps": None,
         "masks": None,
@@ -299,6 +323,16 @@ def _errors_of_circuit(model: nn.Module) -> dict[str, float]:
     if errors:
         found["first_order_error"] = max(errors)
     return found
+
+
+def _on_saturation(trial: Trial, physics: dict[str, Any]) -> list[str]:
+    share = physics.get("saturated_share", 0.0)
+    if share < _MUCH_SATURATED:
+        return []
+    return [
+        f"{trial.arm}: {share:.0%} of the sums were beyond their converters' last level, and were "
+        "cut to it. Raise converters.output_headroom, if the ranges are too small."
+    ]
 
 
 def _stored_words(recipe: Recipe) -> str:

@@ -131,7 +131,7 @@ def _run_page(place: int, run: Run, shown_chips: int, runs: int) -> dict[str, An
         "fields": anatomy.fields(run),
         "stress": stress.plates(f"{key}-stress", run),
         "hardships": stress.table(run),
-        "memories": technologies.plate_of(f"{key}-memories", run),
+        "memories": technologies.plates(f"{key}-memories", run),
         "figures": gains.figures(run),
         "recipe": provenance.recipe(run),
         "physics_arms": arms,

@@ -179,6 +179,28 @@ class ChipContract:
         allowed = 0.05 * law.high_conductance + 5.0 * left[met].sqrt()
         assert bool((error.abs() <= allowed).all())
 
+    def test_written_cells_are_in_the_state_they_are_near_and_follow_every_pulse(self) -> None:
+        """Low targets end low and high ones high; a RESET lowers them all, a SET raises them."""
+        if not self.writes_values:
+            pytest.skip("this chip has two states")
+        chip, region = self._placed()
+        law, cells = chip.technology, _cells(region)
+        formed = cells[chip.conducting(cells)]
+        high = torch.arange(len(formed)) % 2 == 0
+        targets = torch.where(high, law.high_conductance, law.low_conductance)
+        report = chip.write_verify(formed, targets, tolerance=0.1)
+        met = ~torch.isin(formed, report.missed)
+        written = chip.status(region).view(-1)[formed]
+        expected = torch.where(high, chip.HIGH, chip.LOW).to(torch.int8)
+        assert float((written == expected)[met].float().mean()) > 0.95
+        for pulse, state in (("reset", chip.LOW), ("set", chip.HIGH)):
+            _commands(chip)[pulse](formed)
+            followed = chip.status(region).view(-1)[formed] == state
+            assert float(followed[met].float().mean()) > 0.9
+            median = float(chip.read_back(formed[met & followed]).median())
+            aim = law.low_conductance if state == chip.LOW else law.high_conductance
+            assert abs(median - aim) < 0.5 * aim + 0.01 * law.high_conductance
+
     def test_a_chip_of_two_states_refuses_values_and_sends_nothing(self) -> None:
         """A target that it cannot reach is not answered by the nearest thing it has."""
         if self.writes_values:
