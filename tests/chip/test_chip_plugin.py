@@ -42,6 +42,7 @@ def run(lab: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=lab, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_contract_alone_runs_on_a_chip_that_keeps_it(lab):
     chosen = "every_pulse_is_counted or never_form or randomness_is_keyed"
     found = run(lab, "--secateur-chip", "board:good", "--secateur-repeatable", "-k", chosen)

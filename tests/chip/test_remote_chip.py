@@ -1,13 +1,18 @@
 """A chip behind a wire: passes the contract, is the board and nothing but the board."""
 
 import contextlib
+import threading
+import time
 
 import pytest
 import torch
+from boards import ForgetfulBoard, PowerCutError
 from served import serving
 
-from secateur.chip import Chip, FixedVoltage, Journal, JournaledChip, SimulatedChip
+from secateur.chip import Chip, Command, FixedVoltage, Journal, JournaledChip, SimulatedChip
+from secateur.chip.remembering import Remembering
 from secateur.chip.remote import RemoteChip
+from secateur.chip.server import Server
 from secateur.chip.window import Window
 from secateur.errors import ChipError, SettingError
 from secateur.testing import ChipContract
@@ -150,7 +155,7 @@ def test_a_second_owner_waits_for_the_first_ones_lease(tmp_path):
         with pytest.raises(ChipError, match="in use by 'first'"):
             RemoteChip(server.address, owner="second")
         assert first.read(region, key=1).shape == (4, 5, 2)
-        threading_wait(0.6)
+        time.sleep(0.6)
         second = RemoteChip(server.address, owner="second")
         with pytest.raises(ChipError, match="lent again"):
             first.read(region, key=1)
@@ -171,8 +176,6 @@ def test_the_same_owner_takes_over_at_once_and_its_former_process_is_locked_out(
 
 
 def test_an_id_is_for_one_command_also_on_the_board(server):
-    from secateur.chip import Command
-
     chip = RemoteChip(server.address)
     chip.place("w", (4, 5))
     first = chip.issue("a", Command("reset", torch.arange(3)))
@@ -190,7 +193,34 @@ def test_nobody_at_an_address_is_said(tmp_path):
         RemoteChip("tcp://127.0.0.1:9", patience=0.1, timeout=0.3)
 
 
-def threading_wait(seconds: float) -> None:
-    import time
-
-    time.sleep(seconds)
+def test_a_labs_own_chip_is_served_with_a_memory_at_its_side(tmp_path):
+    """Its controller dies after a pulse that nobody noted; served again, nothing is given twice."""
+    chip = ForgetfulBoard(seed=1, fatal=3, when="after")
+    chip.place("w", (4, 5))
+    cells, law = torch.arange(40), chip.technology
+    journal = Journal(tmp_path / "j.sqlite", synchronous="normal")
+    memory = Remembering(chip, journal)
+    for name, kind in (("a", "set"), ("b", "reset")):
+        assert not memory.issue(name, Command(kind, cells)).again
+        assert memory.issue(name, Command(kind, cells)).again
+    up = Command("switch", cells, torch.ones(40, dtype=torch.bool))
+    with pytest.raises(PowerCutError):
+        memory.issue("c", up)
+    journal.close()
+    again = Remembering(chip, Journal(tmp_path / "j.sqlite", synchronous="normal"))
+    assert "had been given" in again.notes[0]
+    server = Server(lambda: chip, again, serial="bench", address="tcp://127.0.0.1:*")
+    stop = threading.Event()
+    thread = threading.Thread(target=server.run, args=(stop,))
+    thread.start()
+    remote = RemoteChip(server.address)
+    outcome = remote.issue("c", up).result()
+    moved = chip.true.status(chip.placement.regions[0]).view(-1) == Chip.HIGH
+    assert int(moved.sum()) > 35
+    assert int(chip.true.ledger.set[moved].max()) == 2
+    assert outcome.how in ("read back", "done")
+    assert remote.technology == law
+    remote.close()
+    stop.set()
+    thread.join()
+    server.close()

@@ -1,5 +1,7 @@
 """The driver of docs/driver.md against a fake instrument: the contract, and what goes wrong."""
 
+import threading
+
 import pages
 import pytest
 import torch
@@ -96,3 +98,36 @@ def test_its_serial_number_is_its_identity(tmp_path):
         other.serial = "another"
         with pytest.raises(SettingError, match="serial is 'another' here"):
             _PAGE["JournaledChip"](other, journal)
+
+
+def test_cells_that_were_formed_before_are_known_again_and_not_formed_anew():
+    """A driver's process ends, the cells stay."""
+    chip, fake = bench()
+    region = chip.place("weight", (6, 4))
+    chip.reset(torch.arange(10))
+    status, forms = chip.status(region), int(fake.chip.ledger.form.sum())
+    again = _BenchChip(_Line(fake.stream))
+    assert torch.equal(again.status(again.place("weight", (6, 4))), status)
+    assert int(fake.chip.ledger.form.sum()) == forms
+
+
+def test_a_served_driver_is_a_board(tmp_path):
+    pytest.importorskip("zmq")
+    from secateur.chip.remote import RemoteChip
+
+    chip, fake = bench()
+    said, stop, address = [], threading.Event(), "tcp://127.0.0.1:57583"
+    _PAGE["print"] = said.append
+    serving = threading.Thread(
+        target=_PAGE["serve"], args=(chip, tmp_path / "journal", stop, address), daemon=True
+    )
+    serving.start()
+    remote = RemoteChip(address)
+    region = remote.place("weight", (3, 2))
+    remote.reset(torch.arange(6))
+    assert int(remote.ledger.reset.sum()) == int(fake.chip.ledger.reset.sum()) == 6
+    assert remote.read(region, key=1).shape == (3, 2, 2)
+    remote.close()
+    stop.set()
+    serving.join()
+    assert said == [f"Serving {chip.serial} at {address}"]

@@ -6,16 +6,18 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from secateur.chip import record_chip
+from secateur.chip import SimulatedChip, VoltageRamp, record_chip
 from secateur.device import Technology
 from secateur.device.measurement import fit_reads, load_reads
 from secateur.errors import SettingError
 from secateur.experiment.recipe import Recipe
-from secateur.experiment.recording import chip_to_record
 from secateur.experiment.runner import run_experiment
 from secateur.keyed import key_of
+from secateur.network import prune_
+from secateur.tasks import task_named
 
 CHIPS = 3
+NETWORK = {"channels": 6, "hidden": 24}
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +26,17 @@ def recordings(tmp_path_factory) -> list[str]:
     folder, paths = tmp_path_factory.mktemp("recordings"), []
     for number in range(CHIPS):
         seed = key_of(0, "chip", number) % 2**31
-        chip, words = chip_to_record(
-            driver=None, technology="taox-40nm", seed=seed, forming="ramp", task="digits",
-            pairs=None,
-        )  # fmt: skip
+        chip = SimulatedChip("taox-40nm", seed=seed, forming=VoltageRamp())
+        # Placed as the run will place it; all is kept, so that no pulse is sent.
+        prune_(task_named("digits").build(NETWORK), chip, keep_fraction=1.0)
         paths.append(str(folder / f"chip{number}.h5"))
-        record_chip(chip, folder / f"chip{number}.h5", reads=8, cycles=2, source=words)
+        record_chip(chip, folder / f"chip{number}.h5", reads=8, cycles=2, source="simulated")
     return paths
 
 
 def digits(**settings) -> Recipe:
     recipe = Recipe.parse(
-        {"task": "digits", "training": {"epochs": 2, "batch_size": 30},
+        {"task": "digits", "network": NETWORK, "training": {"epochs": 3, "batch_size": 30},
          "run": {"arms": ["pruned"], "chips": CHIPS}, "chip": {"forming": "ramp"}}, where="test",
     )  # fmt: skip
     return recipe.with_settings(settings)
@@ -46,28 +47,36 @@ def accuracies(record: dict) -> list[float]:
     return [trial["test"]["accuracy"] for trial in group["trials"]]
 
 
-def test_recorded_simulated_and_fitted_chips_agree_in_accuracy(tmp_path, recordings):
-    """Of the same chips, so that their differences are what a recording leaves out or a fit errs;
-    of chips drawn anew from the fit, within the interval of two means."""
+def agree(one: list[float], other: list[float]) -> bool:
+    """Two means of three chips: no more apart than chips are, and by 4 points at most."""
+    apart = stats.ttest_ind(one, other, equal_var=False).pvalue
+    return apart > 0.01 and abs(sum(one) - sum(other)) / CHIPS < 0.04
+
+
+def test_recorded_and_simulated_chips_agree_in_accuracy(tmp_path, recordings):
+    """The same cells, so that what differs is what a recording leaves out."""
     simulated = accuracies(run_experiment(digits(), tmp_path / "simulated"))
     record = run_experiment(digits(**{"chip.recording": recordings}), tmp_path / "recorded")
-    recorded = accuracies(record)
-    assert min(simulated) > 0.85
-    fit = fit_reads(load_reads(Path(recordings[0])), like=Technology.load("taox-40nm"),
-                    name="fitted")  # fmt: skip
-    (tmp_path / "fitted.toml").write_text(fit.technology.toml())
-    settings = {"chip.technology": str(tmp_path / "fitted.toml"), "run.seed": 1}
-    fitted = accuracies(run_experiment(digits(**settings), tmp_path / "fitted"))
-    for other in (recorded, fitted):
-        # Two means of three chips each: no more apart than chips are, and by 4 points at most.
-        assert stats.ttest_ind(simulated, other, equal_var=False).pvalue > 0.01
-        assert abs(sum(simulated) - sum(other)) / CHIPS < 0.04
+    assert min(simulated) > 0.75
+    assert agree(simulated, accuracies(record))
     (group,) = record["results"]
     trial = group["trials"][0]
     assert trial["physics"]["forming"] == "as recorded"
     assert trial["physics"]["circuit"] == "stored reads, one per step"
     assert trial["pulses"]["reset"] > 0
     assert (tmp_path / "recorded" / trial["maps"]).is_file()
+
+
+@pytest.mark.slow
+def test_the_simulator_fitted_to_a_recording_agrees_with_it(tmp_path, recordings):
+    """Chips drawn anew from the fit of one, against the recorded ones."""
+    recorded = run_experiment(digits(**{"chip.recording": recordings}), tmp_path / "recorded")
+    like = Technology.load("taox-40nm")
+    fit = fit_reads(load_reads(Path(recordings[0])), like=like, name="fitted")
+    (tmp_path / "fitted.toml").write_text(fit.technology.toml())
+    settings = {"chip.technology": str(tmp_path / "fitted.toml"), "run.seed": 1}
+    fitted = run_experiment(digits(**settings), tmp_path / "fitted")
+    assert agree(accuracies(recorded), accuracies(fitted))
 
 
 def test_a_run_on_a_recording_resumes_as_if_it_had_never_stopped(tmp_path, recordings):

@@ -71,10 +71,13 @@ class DrivenChip(Chip):
     # --- Commands ----------------------------------------------------------------------------
 
     def place(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:
-        """See `Chip.place`."""
+        """See `Chip.place`; cells of which some conduct were formed before, and get no pulse."""
         region = self.placement.place(name, tuple(shape), inputs_first=inputs_first)
         self._extend(region)
-        self.forming.run(self, torch.arange(region.cells.start, region.cells.stop))
+        cells = torch.arange(region.cells.start, region.cells.stop)
+        self._formed[cells] = self._look(cells) > self._conducts
+        if not bool(self._formed[cells].any()):
+            self.forming.run(self, cells)
         return region
 
     def form(self, cells: Tensor, *, voltage: float, width: float, compliance: float) -> None:
@@ -85,9 +88,7 @@ class DrivenChip(Chip):
             self._unseen[cells] = True
             self.send_form(cells, voltage=voltage, width=width, compliance=compliance)
             # At once: nothing but forming makes a pristine cell conduct.
-            law = self.technology
-            formed = self._look(cells) > (law.pristine_conductance * law.low_conductance) ** 0.5
-            self._formed[cells] |= formed
+            self._formed[cells] |= self._look(cells) > self._conducts
 
     def set(self, cells: Tensor) -> None:
         """See `Chip.set`."""
@@ -159,6 +160,13 @@ class DrivenChip(Chip):
         """It stays where it is."""
 
     # --- Inside ------------------------------------------------------------------------------
+
+    @property
+    def _conducts(self) -> float:
+        """Siemens above which a cell is formed."""
+        return float(
+            (self.technology.pristine_conductance * self.technology.low_conductance) ** 0.5
+        )
 
     def _switch(self, cells: Tensor, *, up: bool) -> None:
         cells = self._checked(cells)

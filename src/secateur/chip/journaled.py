@@ -54,7 +54,7 @@ class JournaledChip(Chip):
     def __init__(self, chip: Chip, journal: Journal, *, attempts: int = 3) -> None:
         if attempts < 1:
             raise SettingError(f"attempts is {attempts}", remedy="Give 1 pulse or more")
-        self.chip, self.journal, self.attempts = chip, journal, attempts
+        self.chip, self._journal, self.attempts = chip, journal, attempts
         self.technology, self.placement = chip.technology, chip.placement
         self.seed, self.saves = chip.seed, chip.saves
         #: Why commands are given, for the journal.
@@ -75,6 +75,12 @@ class JournaledChip(Chip):
     def ledger(self) -> Ledger:  # type: ignore[override]
         """The chip's own."""
         return self.chip.ledger
+
+    @property
+    def journal(self) -> Journal:
+        """The journal, complete: waits for commands that are under way."""
+        self._note_outcomes(wait=True)
+        return self._journal
 
     @property
     def position(self) -> int:
@@ -125,7 +131,7 @@ class JournaledChip(Chip):
             if not len(left):
                 return left
             if attempt == self.attempts - 1:
-                self.journal.mark_stuck(left.cpu(), identity=self.journal.identity(asked))
+                self._journal.mark_stuck(left.cpu(), identity=self._journal.identity(asked))
         return left
 
     def write_verify(
@@ -201,10 +207,10 @@ class JournaledChip(Chip):
         Who keeps it need not go through again what was before.
         """
         if not self.saves:
-            if (built := self.journal.note("built")) is None:
+            if (built := self._journal.note("built")) is None:
                 # What a program reads until it first saves, it reads again whenever it starts.
                 built = str(self._position)
-                self.journal.set_note("built", built)
+                self._journal.set_note("built", built)
             self._past, self._saved = (int(built) + 1, self._position), True
         inner = self.chip.state()
         tensors = {} if inner is None else inner.tensors
@@ -219,7 +225,7 @@ class JournaledChip(Chip):
         position = int(state.tensors.get(_POSITION, torch.tensor(0)))
         if self.saves:
             self.chip.restore(state)
-            self.journal.rewind(position)
+            self._journal.rewind(position)
         elif found := first_difference(self.identity(), state.identity):
             raise SettingError(
                 f"The saved state belongs to another chip: {found}",
@@ -228,7 +234,7 @@ class JournaledChip(Chip):
         elif position > self._given:
             raise ChipError(
                 f"The saved run has given {position} commands, its journal knows {self._given}",
-                where=str(self.journal.path), cause="the journal of another run, or an old copy",
+                where=str(self._journal.path), cause="the journal of another run, or an old copy",
                 remedy="Put the run's own journal back",
             )  # fmt: skip
         self._position, self._saved = position, True
@@ -237,12 +243,12 @@ class JournaledChip(Chip):
     def flush(self) -> None:
         """Waits for commands that are under way, and writes what has become of them."""
         self._note_outcomes(wait=True)
-        self.journal.flush()
+        self._journal.flush()
 
     def close(self) -> None:
         """Waits for what is under way and closes journal and chip."""
         self.flush()
-        self.journal.close()
+        self._journal.close()
         self.chip.close()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Chip:
@@ -268,8 +274,8 @@ class JournaledChip(Chip):
 
     def _issue(self, command: Command, ending: str = "") -> Outcome | Answer:
         """Gives a command, unless it was given already: an outcome where it is known."""
-        identity = self.journal.identity(self._position) + ending
-        known = self.journal.entry(identity) if self._ahead() else None
+        identity = self._journal.identity(self._position) + ending
+        known = self._journal.entry(identity) if self._ahead() else None
         if known is not None and known.command.digest() == command.digest():
             outcome = known.outcome
             if outcome is not None and outcome.how in ("done", "read back"):
@@ -280,7 +286,7 @@ class JournaledChip(Chip):
                 return self._issue(rest, ending + "+")
         self._note_outcomes(wait=False)
         answers = [(*where, found) for where, found in self._read.items()]
-        self.journal.begin(
+        self._journal.begin(
             identity, command, reason=self.reason, answers=answers, forget=self._past
         )
         self._read.clear()
@@ -293,9 +299,9 @@ class JournaledChip(Chip):
                 return answer
             outcome = carry_out(self.chip, command)
         except SecateurError:
-            self.journal.end(identity, Outcome.without(command, "refused"))
+            self._journal.end(identity, Outcome.without(command, "refused"))
             raise
-        self.journal.end(identity, outcome, at_once=not self.saves)
+        self._journal.end(identity, outcome, at_once=not self.saves)
         return outcome
 
     def _step(self) -> None:
@@ -309,11 +315,11 @@ class JournaledChip(Chip):
         try:
             outcome = answer.result()
         except SecateurError:
-            entry = self.journal.entry(identity)
+            entry = self._journal.entry(identity)
             assert entry is not None
-            self.journal.end(identity, Outcome.without(entry.command, "refused"))
+            self._journal.end(identity, Outcome.without(entry.command, "refused"))
             raise
-        self.journal.end(identity, outcome, at_once=False)
+        self._journal.end(identity, outcome, at_once=False)
         return outcome
 
     def _note_outcomes(self, *, wait: bool) -> None:
@@ -324,7 +330,7 @@ class JournaledChip(Chip):
         if self.saves:
             return read()
         where = (self._position, hashlib.blake2b(question, digest_size=16).digest())
-        found = self.journal.answer(*where) if self._ahead() else None
+        found = self._journal.answer(*where) if self._ahead() else None
         if found is None:
             found = read()
             self._read[where] = found.detach().cpu().clone()
@@ -339,25 +345,25 @@ class JournaledChip(Chip):
 
     def _check_chip(self) -> None:
         own = {k: v for k, v in self.identity().items() if k != "regions"}
-        written = self.journal.note("chip")
+        written = self._journal.note("chip")
         if written is None:
-            self.journal.set_note("chip", json.dumps(own))
+            self._journal.set_note("chip", json.dumps(own))
         elif found := first_difference(own, json.loads(written)):
             raise SettingError(
-                f"This is the journal of another chip: {found}", where=str(self.journal.path),
+                f"This is the journal of another chip: {found}", where=str(self._journal.path),
                 remedy="Give the chip that it was begun with, or a new file",
             )  # fmt: skip
 
     def _resolve(self) -> None:
-        for entry in self.journal.in_doubt():
+        for entry in self._journal.in_doubt():
             command = entry.command
             if isinstance(self.chip, RemembersCommands):
                 outcome = self.chip.outcome_of(entry.identity)
             elif self.saves:
                 outcome = None
             else:
-                earlier = [e for e in self.journal.entries() if e.identity != entry.identity]
+                earlier = [e for e in self._journal.entries() if e.identity != entry.identity]
                 outcome = doubt.read_back(self.chip, command, doubt.sides(earlier, command.cells))
             outcome = outcome or Outcome.without(command, "not given")
             self.notes.append(doubt.in_words(command, outcome))
-            self.journal.end(entry.identity, outcome)
+            self._journal.end(entry.identity, outcome)
