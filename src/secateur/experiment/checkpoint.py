@@ -29,7 +29,8 @@ def save_checkpoint(folder: Path, trainer: Trainer) -> None:
     path = folder / f"checkpoint-{trainer.progress.epoch:04d}.safetensors"
     write_tensors(path, state, {"secateur.checkpoint": json.dumps(settings)})
     for old in sorted(folder.glob("checkpoint-*.safetensors"))[:-_KEPT]:
-        old.unlink()
+        # A worker that was given up for dead may be at the same trial.
+        old.unlink(missing_ok=True)
 
 
 def restore_checkpoint(folder: Path, trainer: Trainer) -> list[str]:

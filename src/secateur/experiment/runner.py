@@ -108,12 +108,34 @@ def run_experiment(
         {**ran[_stand_in(trial).name], "variant": trial.variant, "overrides": trial.overrides}
         for trial in trials
     ]
+    return write_record(
+        results, [ran[trial.name] for trial in distinct], recipe, out, command=command,
+        wall_time=time.perf_counter() - begin, processes=processes,
+    )  # fmt: skip
+
+
+def write_record(
+    results: list[dict[str, Any]], distinct: list[dict[str, Any]], recipe: Recipe, out: Path, *,
+    command: str, wall_time: float, processes: int,
+) -> dict[str, Any]:  # fmt: skip
+    """The record of a run whose trials have ended, written into its directory.
+
+    Args:
+        results: of all trials.
+        distinct: those that stand for others only once.
+        recipe: of the run.
+        out: the run directory.
+        command: that began the run.
+        wall_time: seconds it took.
+        processes: that ran side by side.
+    """
+    task = task_named(recipe.task.name)
     record = record_of(
         results, recipe, title=task.title, classes=task.classes, metrics=task.metrics,
         command=command, created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        wall_time=time.perf_counter() - begin, processes=processes,
+        wall_time=wall_time, processes=processes,
     )  # fmt: skip
-    record["agreements"] = agreements([ran[trial.name] for trial in distinct], out)
+    record["agreements"] = agreements(distinct, out)
     write_atomically(out / "record.json", json.dumps(record, indent=1).encode())
     return record
 
@@ -126,7 +148,7 @@ def _run_all(
     results: dict[str, dict[str, Any]] = {}
     jobs = (delayed(_isolated)(trial, recipe, out, data) for trial in trials)
     pool = Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)
-    with pool, _Tail(out / "metrics.jsonl", watch):
+    with pool, Tail(out / "metrics.jsonl", watch):
         for name, result in pool(jobs):
             if isinstance(result, SecateurError):
                 raise result
@@ -154,7 +176,7 @@ def _isolated(
         os.close(metrics)
 
 
-class _Tail:
+class Tail:
     """Follows `metrics.jsonl` while workers append to it, on a thread of its own."""
 
     def __init__(self, path: Path, watch: Watch) -> None:

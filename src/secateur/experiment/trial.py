@@ -1,10 +1,12 @@
 """One trial: one arm on one chip, from data to figures. A pure function of its settings."""
 
+import copy
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +39,9 @@ from secateur.tasks import Data, Measured, Samples, Task, batches, task_named
 Part = Literal["test", "validation"]
 _CALIBRATION_BATCHES = 64
 
+# Told the epoch and how to measure the model as it stands; may raise to end the trial.
+Judge = Callable[[int, Callable[[], Mapping[str, float]]], None]
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -68,7 +73,7 @@ class Trial:
 
 def run_trial(
     trial: Trial, recipe: Recipe, folder: Path, *, data: Path | None,
-    report: Callable[[dict[str, Any]], None],
+    report: Callable[[dict[str, Any]], None], judge: Judge | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Trains and measures one trial, from its newest checkpoint where there is one.
 
@@ -80,6 +85,8 @@ def run_trial(
         folder: of this trial.
         data: where the task looks for its data first.
         report: told one line of figures after every epoch.
+        judge: told the epoch, and how to measure the model as it stands, on a copy: no draw of
+            the trial depends on whether that was done. What it raises ends the trial.
     """
     finished = _finished(folder)
     if finished is not None:
@@ -99,6 +106,8 @@ def run_trial(
         save_checkpoint(folder, trainer)
         where = {"arm": trial.arm, "variant": trial.variant, "chip": trial.chip}
         report({**where, "split": trial.part, "epochs": trainer.epochs, **line})
+        if judge is not None:
+            judge(trainer.progress.epoch, partial(_as_it_stands, task, trainer.model, measured))
 
     trainer.run(after_epoch)
     model = trainer.model
@@ -125,6 +134,11 @@ def run_trial(
     result["wall_time_s"] = round(time.perf_counter() - begin, 3)
     write_atomically(folder / "result.json", json.dumps(result, indent=1).encode())
     return result
+
+
+def _as_it_stands(task: Task, model: nn.Module, samples: Any) -> Mapping[str, float]:
+    """Figures of a copy of a model and its chip."""
+    return task.measure(copy.deepcopy(model), samples).figures
 
 
 @torch.no_grad()
