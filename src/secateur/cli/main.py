@@ -12,6 +12,7 @@ from secateur.cli.chip import chip
 from secateur.cli.command import Command, Debug
 from secateur.cli.cost import cost
 from secateur.cli.listing import arms, recipe, tasks, technologies
+from secateur.cli.monte_carlo import monte_carlo
 from secateur.cli.report import report
 from secateur.cli.reproduce import reproduce
 from secateur.cli.run import run
@@ -67,6 +68,7 @@ def secateur(
 for _command in (
     run,
     sweep,
+    monte_carlo,
     reproduce,
     report,
     cost,

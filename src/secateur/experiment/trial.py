@@ -71,6 +71,57 @@ class Trial:
         return f"{self.arm}{middle}-chip{self.chip}{ending}"
 
 
+@dataclass(frozen=True)
+class Setting:
+    """All that a trial consists of before its first step.
+
+    Args:
+        task: what is learned.
+        arm: how.
+        recipe: as the arm sees it.
+        seed: of the chip and of all else that is random.
+        training: the part that is trained on.
+        measured: the part that is measured on.
+        trainer: of the fresh model.
+    """
+
+    task: Task
+    arm: Arm
+    recipe: Recipe
+    seed: int
+    training: Samples
+    measured: Any
+    trainer: Trainer
+
+    def finish(self, model: nn.Module, *, seed: int) -> None:
+        """What an arm does after training; weights that it writes need ranges and norms anew.
+
+        Args:
+            model: trained; changed in place.
+            seed: of the chip that is written to.
+        """
+        if self.arm.finish(model, self.recipe, seed=seed):
+            size = self.recipe.training.batch_size
+            _calibrate(model, self.training, batch_size=size)
+            renew_norms(model, self.training, batch_size=size)
+
+
+def set_up(trial: Trial, recipe: Recipe, *, data: Path | None) -> Setting:
+    """Loads a trial's data and builds its model, on a freshly formed chip where it has one.
+
+    Args:
+        trial: which.
+        recipe: of the whole run.
+        data: where the task looks for its data first.
+    """
+    task, arm = task_named(recipe.task.name), arm_named(trial.arm)
+    own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
+    seed = key_of(recipe.run.seed, "chip", trial.chip) % 2**31
+    training, measured = _parts(task.load(data, own.task.settings), trial.part)
+    trainer = _trainer(arm, task, own, training, seed)
+    return Setting(task, arm, own, seed, training, measured, trainer)
+
+
 def run_trial(
     trial: Trial, recipe: Recipe, folder: Path, *, data: Path | None,
     report: Callable[[dict[str, Any]], None], judge: Judge | None = None,
@@ -94,12 +145,9 @@ def run_trial(
     torch.set_num_threads(recipe.run.threads)
     keep_freed_memory()
     begin = time.perf_counter()
-    task, arm = task_named(recipe.task.name), arm_named(trial.arm)
-    own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
-    seed = key_of(recipe.run.seed, "chip", trial.chip) % 2**31
-    loaded = task.load(data, own.task.settings)
-    training, measured = _parts(loaded, trial.part)
-    trainer = _trainer(arm, task, own, training, seed)
+    setting = set_up(trial, recipe, data=data)
+    task, own, seed = setting.task, setting.recipe, setting.seed
+    training, measured, trainer = setting.training, setting.measured, setting.trainer
     notes = restore_checkpoint(folder, trainer)
 
     def after_epoch(line: dict[str, Any]) -> None:
@@ -111,9 +159,7 @@ def run_trial(
 
     trainer.run(after_epoch)
     model = trainer.model
-    if arm.finish(model, own, seed=seed):
-        _calibrate(model, training, batch_size=own.training.batch_size)
-        renew_norms(model, training, batch_size=own.training.batch_size)
+    setting.finish(model, seed=seed)
     saturations(model, reset=True)
     found = task.measure(model, measured)
     result = _result(trial, own, trainer, found, seed=seed, notes=notes)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,7 @@ def _groups(scale: Scale) -> tuple[list[str], Callable[[Any], int]]:
     if not scale.numeric or len(values) <= 2 * BINS:
         return [numbers.value_words(value) for value in values], values.index
     edges = np.quantile(np.asarray(values, float), np.linspace(0, 1, BINS + 1))
-    words = [f"{a:.2g} – {b:.2g}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    words = [f"{a:.2g} – {b:.2g}" for a, b in pairwise(edges)]
     return words, lambda value: int(np.searchsorted(edges[1:-1], value, side="right"))
 
 

@@ -10,9 +10,7 @@ from secateur.report.sweep_reading import Scale, SweepResults, means_by, scales
 
 def slice_plates(key: str, results: SweepResults) -> list[Plate]:
     """One plate for each setting that was swept and changes something to look at."""
-    return [
-        _plate(f"{key}-{place}", results, scale) for place, scale in enumerate(scales(results))
-    ]
+    return [_plate(f"{key}-{place}", results, scale) for place, scale in enumerate(scales(results))]
 
 
 def _plate(key: str, results: SweepResults, scale: Scale) -> Plate:

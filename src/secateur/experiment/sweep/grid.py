@@ -27,9 +27,7 @@ class Grid(Source):
 
     eager = True
 
-    def __init__(
-        self, plan: Plan, out: Path, order: Callable[[Configuration, int], Order]
-    ) -> None:
+    def __init__(self, plan: Plan, out: Path, order: Callable[[Configuration, int], Order]) -> None:
         super().__init__(plan, out)
         self._order = order
         self._configurations = {c.name: c for c in plan.configurations()}

@@ -44,6 +44,7 @@ class Pool(ABC):
             alone: work on one order at a time.
         """
 
+    @abstractmethod
     def close(self) -> None:
         """Lets go of what was connected to."""
 
@@ -82,6 +83,9 @@ class LocalPool(Pool):
             yield from pool(delayed(work)(order) for order in orders)
         except TerminatedWorkerError:
             return
+
+    def close(self) -> None:
+        """See `Pool.close`: joblib ends idle processes itself."""
 
 
 class DaskPool(Pool):

@@ -160,9 +160,7 @@ def _source(plan: Plan, out: Path, *, data: Path | None, pool: Pool) -> Source:
     return Search(plan, out, order, workers=pool.workers)
 
 
-def _results(
-    plan: Plan, out: Path, table: Table, *, seconds: float, pool: Pool
-) -> dict[str, Any]:
+def _results(plan: Plan, out: Path, table: Table, *, seconds: float, pool: Pool) -> dict[str, Any]:
     rows = table.rows
     ranking = ranked(plan, rows)
     best = best_of(ranking)

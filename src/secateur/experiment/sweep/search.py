@@ -20,7 +20,7 @@ from secateur.experiment.sweep.work import (
     FAILED,
     FINISHED,
     REFUSED,
-    Abandoned,
+    AbandonedError,
     Order,
     Outcome,
     carry_out,
@@ -213,7 +213,7 @@ def _judge(trial: Any, metric: str, *, epochs: int) -> Judge:
         value = float(measure()[metric])
         trial.report(value, epoch)
         if trial.should_prune():
-            raise Abandoned(epoch, value)
+            raise AbandonedError(epoch, value)
 
     return judge
 
@@ -221,4 +221,3 @@ def _judge(trial: Any, metric: str, *, epochs: int) -> Judge:
 def _epochs(order: Order) -> int:
     recipe = Recipe.read(Path(order["out"]) / "runs" / order["run"] / "recipe.toml")
     return recipe.for_arm(order["arm"]).training.epochs
-

@@ -32,7 +32,7 @@ Outcome = dict[str, Any]
 
 
 @dataclass
-class Abandoned(Exception):
+class AbandonedError(Exception):
     """A trial that is not worth its end: raised from within it, by who judges it.
 
     Args:
@@ -89,7 +89,7 @@ def carry_out(order: Order, judge: Judge | None = None) -> Outcome:
             data = None if order["data"] is None else Path(order["data"])
             result = run_trial(trial, recipe, place, data=data, report=report, judge=judge)
         return {**about, "state": FINISHED, "result": result}
-    except Abandoned as end:
+    except AbandonedError as end:
         ended = {"state": ABANDONED, "epochs": end.epoch, "value": end.value}
     except Exception as error:
         # Whatever it is, it is this trial's own: the others go on.
