@@ -62,7 +62,7 @@ class Hardship:
 
 def monte_carlo(
     run: Path, *, arms: Sequence[str] = (), draws: int = 64, hardship: Hardship | None = None,
-    processes: int = 1, data: Path | None = None,
+    processes: int = 1, apart: bool = False, data: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Measures each arm of a finished run so many times, each time drawn anew.
 
@@ -76,6 +76,7 @@ def monte_carlo(
         draws: of each arm.
         hardship: what every draw is put through.
         processes: side by side.
+        apart: in another process even where there is one only.
         data: where the task looks for its data first.
 
     Returns:
@@ -97,7 +98,10 @@ def monte_carlo(
         for trials in networks.values()
         for trial, numbers in _dealt(trials, draws, processes)
     ]
-    parts = Parallel(n_jobs=min(processes, len(jobs)), batch_size=1)(jobs)
+    at_once = min(processes, len(jobs))
+    # Joblib runs one job at a time in this process, unless there may be two.
+    workers = max(2, at_once) if apart else at_once
+    parts = Parallel(n_jobs=workers, batch_size=1, pre_dispatch=at_once)(jobs)
     rows = [row for part in parts for row in part["draws"]]
     rows.sort(key=lambda row: (list(networks).index(row["arm"]), row["draw"]))
     return {
