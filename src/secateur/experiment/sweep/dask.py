@@ -9,7 +9,7 @@ from secateur.errors import SettingError
 from secateur.experiment.sweep.versions import refuse_mixed
 
 try:
-    from distributed import Client
+    from distributed import Client, KilledWorker
     from joblib._dask import DaskDistributedBackend
 except ImportError as error:
     raise SettingError(
@@ -26,7 +26,12 @@ class Lost:
         error: what it says.
     """
 
-    error: str
+    error: BaseException
+
+    @property
+    def killed(self) -> bool:
+        """Whether workers have died over it."""
+        return isinstance(self.error, KilledWorker)
 
 
 class SteadyDask(DaskDistributedBackend):  # type: ignore[misc]
@@ -42,26 +47,18 @@ class SteadyDask(DaskDistributedBackend):  # type: ignore[misc]
         future: Future[Any] = super().submit(func, callback)
 
         def given_up(ended: "Future[Any]") -> None:
-            if callback is not None and ended.exception() is not None:
-                callback(_GivenUp(str(ended.exception())))
+            if callback is not None and (error := ended.exception()) is not None:
+                callback(error)
 
         future.add_done_callback(given_up)
         return future
 
     def retrieve_result_callback(self, out: Any) -> Any:
         """See joblib's `ParallelBackendBase.retrieve_result_callback`."""
-        if isinstance(out, _GivenUp):
-            return [Lost(out.error)]
-        try:
-            return super().retrieve_result_callback(out)
-        except TypeError:
-            # A cancelled order has neither a result nor an error to take apart.
-            return [Lost(f"cancelled ({out!r})")]
-
-
-@dataclass(frozen=True)
-class _GivenUp:
-    error: str
+        # What a trial itself raises is an outcome: an error here is the cluster's own.
+        return (
+            [Lost(out)] if isinstance(out, BaseException) else super().retrieve_result_callback(out)
+        )
 
 
 def connected(address: str, versions: Mapping[str, str], timeout: float) -> Any:
@@ -119,3 +116,14 @@ def _told(found: Mapping[str, Any], compared: Mapping[str, str]) -> dict[str, st
     """What Dask has found out about one process; of Python, the version without its last part."""
     versions = {name: str(v) for name, v in found["packages"].items() if name in compared and v}
     return {**versions, "python": ".".join(versions["python"].split(".")[:2])}
+
+
+def answers(client: Any) -> bool:
+    """Whether the scheduler of a client is still there."""
+    if client.status != "running":
+        return False
+    try:
+        client.sync(client.scheduler.identity, callback_timeout=10)
+    except (OSError, TimeoutError):
+        return False
+    return True

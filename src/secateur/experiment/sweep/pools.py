@@ -114,7 +114,7 @@ class DaskPool(Pool):
         self, work: Work, orders: Iterable[Order], *, eager: bool, alone: bool
     ) -> Iterator[Outcome]:
         """See `Pool.outcomes`; workers that join later are given orders too where eager."""
-        from secateur.experiment.sweep.dask import Lost, SteadyDask
+        from secateur.experiment.sweep.dask import Lost, SteadyDask, answers
 
         pool = Parallel(
             backend=SteadyDask(client=self._client), batch_size=1, n_jobs=-1,
@@ -124,23 +124,22 @@ class DaskPool(Pool):
         for outcome in pool(delayed(work)(order) for order in orders):
             if not isinstance(outcome, Lost):
                 yield outcome
-            elif self._client.status != "running" or not self._answers():
+            elif not answers(self._client):
                 raise SecateurError(
-                    f"The connection to the Dask scheduler was lost: {outcome.error}",
-                    where=self._address, cause="it has ended, or the network has",
+                    "The connection to the Dask scheduler was lost", where=self._address,
+                    cause="it has ended, or the network has",
                     remedy="Start it again and go on with --resume; finished trials are kept",
+                )  # fmt: skip
+            elif not outcome.killed:
+                raise SecateurError(
+                    f"A worker cannot work: {type(outcome.error).__name__}: {outcome.error}",
+                    where=self._address, cause="its environment lacks a package",
+                    remedy="Start the workers from the environment that runs `secateur sweep`",
                 )  # fmt: skip
 
     def close(self) -> None:
         """See `Pool.close`."""
         self._client.close()
-
-    def _answers(self) -> bool:
-        try:
-            self._client.run_on_scheduler(lambda: True)
-        except Exception:
-            return False
-        return True
 
 
 class RayPool(Pool):

@@ -64,6 +64,7 @@ def run_sweep(
     task_named(plan.recipe.task.name).load(data, plan.recipe.task.settings)
     if not resume:
         plan.write(out, command=command)
+    if not (out / "token").exists():
         write_atomically(out / "token", secrets.token_hex(8).encode())
     with _locked(out):
         source = _source(plan, out, data=data, pool=pool)
