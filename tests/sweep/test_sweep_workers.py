@@ -29,8 +29,10 @@ LONGER = ("search.keep_fraction=0.2,0.3,0.5,0.7", "training.learning_rate=0.02,0
 
 @contextmanager
 def cluster(**settings) -> Iterator["distributed.LocalCluster"]:
-    usual = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "host": "127.0.0.1",
-             "dashboard_address": None, "silence_logs": 50}  # fmt: skip
+    usual = {
+        "n_workers": 2, "threads_per_worker": 1, "processes": True, "protocol": "tcp",
+        "host": "127.0.0.1", "dashboard_address": None, "silence_logs": 50,
+    }  # fmt: skip
     with distributed.LocalCluster(**{**usual, **settings}) as made:
         yield made
 

@@ -251,8 +251,12 @@ def counted(plan: Plan) -> int:
         total += min(points, default=1) * plan.recipe.run.chips
     if total > REFUSE_ABOVE:
         raise SettingError(
-            f"This sweep has {total:,} trials, more than {REFUSE_ABOVE:,}".replace(",", " "),
+            f"This sweep has {_grouped(total)} trials, more than {_grouped(REFUSE_ABOVE)}",
             cause="values multiply from setting to setting",
             remedy="Name fewer values, or draw from them with --random N or --optimise METRIC",
         )
     return total
+
+
+def _grouped(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
