@@ -120,6 +120,8 @@ def _drawer(results: SweepResults, shown: Sequence[Pair]) -> Callable[[Frame], F
             panel.set_visible(False)
         for panel, pair in zip(panels.flat, shown, strict=False):
             _draw_pair(style(panel, grid="none"), pair, results, low, high)
+            if frame.narrow and len(pair.columns[1]) > 3:
+                panel.tick_params(axis="x", labelrotation=35)
         return figure
 
     return draw

@@ -73,8 +73,9 @@ def connected(address: str, versions: Mapping[str, str], timeout: float) -> Any:
         SettingError: where none answers, none works, or one has other versions or more threads
             than one.
     """
+    opened: Any = Client  # It has no types of its own.
     try:
-        client = Client(address, timeout=timeout, set_as_default=False)
+        client = opened(address, timeout=timeout, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise SettingError(
             f"No Dask scheduler answers at {address} within {timeout:g} s", where="--scheduler",

@@ -58,7 +58,8 @@ class Search(Source):
     ) -> None:
         super().__init__(plan, out)
         self._order, self._workers = order, workers
-        direction = "maximize" if plan.maximise else "minimize"
+        kinds = optuna.study.StudyDirection
+        direction = kinds.MAXIMIZE if plan.maximise else kinds.MINIMIZE
         self._studies = {
             arm: optuna.create_study(
                 study_name=arm, storage=storage_in(out), direction=direction, load_if_exists=True
