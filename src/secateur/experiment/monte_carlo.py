@@ -7,6 +7,7 @@ on which it was learned; there read noise, drift and failing cells are drawn ane
 
 import copy
 import resource
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,7 +81,8 @@ def monte_carlo(
         data: where the task looks for its data first.
 
     Returns:
-        Plain JSON values: `draws` with their figures, and by arm a `summary` of each metric.
+        Plain JSON values: `draws` with their figures, by arm a `summary` of each metric, the peak
+        memory of a process in bytes, and the processor time of each, its start included.
 
     Raises:
         SettingError: for arms and numbers that cannot be.
@@ -108,6 +110,7 @@ def monte_carlo(
         "schema": SCHEMA, "version": VERSION, "run": str(run), "task": recipe.task.name,
         "part": next(iter(networks.values()))[0].part, "hardship": asdict(hardship),
         "draws": rows, "peak_memory_B": max(part["peak_memory_B"] for part in parts),
+        "cpu_s": [part["cpu_s"] for part in parts],
         "summary": {
             arm: summaries([row["figures"] for row in rows if row["arm"] == arm])
             for arm in networks
@@ -139,7 +142,7 @@ def measure_draws(
         figures = dict(setting.task.measure(twin, setting.measured).figures)
         rows.append({"arm": trial.arm, "chip": trial.chip, "draw": number, "figures": figures})
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"draws": rows, "peak_memory_B": peak}
+    return {"draws": rows, "peak_memory_B": peak, "cpu_s": time.process_time()}
 
 
 def drawn(setting: Setting, model: nn.Module, *, seed: int, hardship: Hardship) -> nn.Module:

@@ -6,6 +6,7 @@ simply not among them: whoever asked sends those again.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, Literal
 
 from joblib import Parallel, delayed, parallel_config
@@ -187,17 +188,18 @@ class RayPool(Pool):
     def outcomes(
         self, work: Work, orders: Iterable[Order], *, eager: bool, alone: bool
     ) -> Iterator[Outcome]:
-        """See `Pool.outcomes`; a dead worker's error ends the round."""
-        at_once = 1 if alone else self.workers
-        with parallel_config(backend="ray"):
-            pool = Parallel(
-                n_jobs=max(2, at_once), batch_size=1, pre_dispatch=at_once,
-                return_as="generator_unordered",
-            )  # fmt: skip
-            try:
-                yield from pool(delayed(work)(order) for order in orders)
-            except self._ray.exceptions.RayError:
-                return
+        """See `Pool.outcomes`; in rounds of as many orders as there are workers.
+
+        Ray's back end gives results only when all it was given have ended. A dead worker's error
+        ends the round.
+        """
+        at_once, waiting = 1 if alone else self.workers, iter(orders)
+        with parallel_config(backend="ray"), Parallel(n_jobs=max(2, at_once), batch_size=1) as pool:
+            while some := list(islice(waiting, at_once)):
+                try:
+                    yield from pool(delayed(work)(order) for order in some)
+                except self._ray.exceptions.RayError:
+                    return
 
     def close(self) -> None:
         """See `Pool.close`."""
