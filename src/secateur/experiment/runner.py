@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,14 +109,14 @@ def run_experiment(
         for trial in trials
     ]
     return write_record(
-        results, [ran[trial.name] for trial in distinct], recipe, out, command=command,
-        wall_time=time.perf_counter() - begin, processes=processes,
+        results, [ran[trial.name] for trial in distinct], recipe, out, classes=task.classes,
+        command=command, wall_time=time.perf_counter() - begin, processes=processes,
     )  # fmt: skip
 
 
 def write_record(
     results: list[dict[str, Any]], distinct: list[dict[str, Any]], recipe: Recipe, out: Path, *,
-    command: str, wall_time: float, processes: int,
+    classes: Sequence[str], command: str, wall_time: float, processes: int,
 ) -> dict[str, Any]:  # fmt: skip
     """The record of a run whose trials have ended, written into its directory.
 
@@ -125,13 +125,14 @@ def write_record(
         distinct: those that stand for others only once.
         recipe: of the run.
         out: the run directory.
+        classes: their names, in the order of the labels.
         command: that began the run.
         wall_time: seconds it took.
         processes: that ran side by side.
     """
     task = task_named(recipe.task.name)
     record = record_of(
-        results, recipe, title=task.title, classes=task.classes, metrics=task.metrics,
+        results, recipe, title=task.title, classes=classes, metrics=task.metrics,
         command=command, created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         wall_time=wall_time, processes=processes,
     )  # fmt: skip

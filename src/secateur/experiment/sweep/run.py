@@ -138,6 +138,7 @@ class _Keeper:
             folder, recipe = configuration.folder(self._out), self._plan.recipe_of(configuration)
             write_record(
                 results, results, recipe, folder,
+                classes=task_named(recipe.task.name).classes,
                 command=json.loads((folder / "run.json").read_text())["command"],
                 wall_time=sum(result["wall_time_s"] for result in results), processes=1,
             )  # fmt: skip
