@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from test_sweep_run import HerePool
 from tiny import plan
 
 from secateur.errors import SecateurError, SettingError
@@ -85,7 +86,7 @@ def figures(results: dict) -> list[tuple]:
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory) -> dict:
     """What comes out where nobody is killed."""
-    return run_sweep(plan(*OVER), tmp_path_factory.mktemp("calm") / "sweep", pool=LocalPool(1))
+    return run_sweep(plan(*OVER), tmp_path_factory.mktemp("calm") / "sweep", pool=HerePool())
 
 
 def test_dask_workers_killed_at_random_lose_no_trial_and_count_none_twice(tmp_path, calm):
