@@ -19,6 +19,7 @@ from secateur.circuit import (
     relative_error,
     wired,
 )
+from secateur.errors import SettingError
 from secateur.network import first_order_errors, prune_, pruned_weights
 from secateur.network.wiring import SeenPairs
 

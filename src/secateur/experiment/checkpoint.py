@@ -34,6 +34,7 @@ def save_checkpoint(folder: Path, trainer: Trainer) -> None:
     path = folder / f"checkpoint-{progress.epoch:04d}{within}.safetensors"
     write_tensors(path, state, {"secateur.checkpoint": json.dumps(settings)})
     for old in _by_age(folder)[:-_KEPT]:
+        # A worker that was given up for dead may be at the same trial.
         old.unlink(missing_ok=True)
 
 

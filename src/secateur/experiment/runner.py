@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,8 @@ from secateur.experiment.recipe import Recipe, for_chip
 from secateur.experiment.record import record_of
 from secateur.experiment.recording import refuse_unrecorded
 from secateur.experiment.remedies import remedy_named
-from secateur.experiment.trial import Part, Trial, run_trial, trained_in
+from secateur.experiment.setting import Part, Trial, trained_in
+from secateur.experiment.trial import run_trial
 from secateur.files import write_atomically
 from secateur.tasks import task_named
 
@@ -113,12 +114,35 @@ def run_experiment(
         {**ran[_stand_in(trial).name], "variant": trial.variant, "overrides": trial.overrides}
         for trial in trials
     ]
-    record = record_of(
-        results, recipe, title=task.title, classes=task.classes, metrics=task.metrics,
-        command=command, created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        wall_time=time.perf_counter() - begin, processes=processes,
+    return write_record(
+        results, [ran[trial.name] for trial in distinct], recipe, out, classes=task.classes,
+        command=command, wall_time=time.perf_counter() - begin, processes=processes,
     )  # fmt: skip
-    record["agreements"] = agreements([ran[trial.name] for trial in distinct], out)
+
+
+def write_record(
+    results: list[dict[str, Any]], distinct: list[dict[str, Any]], recipe: Recipe, out: Path, *,
+    classes: Sequence[str], command: str, wall_time: float, processes: int,
+) -> dict[str, Any]:  # fmt: skip
+    """The record of a run whose trials have ended, written into its directory.
+
+    Args:
+        results: of all trials.
+        distinct: those that stand for others only once.
+        recipe: of the run.
+        out: the run directory.
+        classes: their names, in the order of the labels.
+        command: that began the run.
+        wall_time: seconds it took.
+        processes: that ran side by side.
+    """
+    task = task_named(recipe.task.name)
+    record = record_of(
+        results, recipe, title=task.title, classes=classes, metrics=task.metrics,
+        command=command, created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        wall_time=wall_time, processes=processes,
+    )  # fmt: skip
+    record["agreements"] = agreements(distinct, out)
     write_atomically(out / "record.json", json.dumps(record, indent=1).encode())
     return record
 
@@ -130,7 +154,7 @@ def _run_all(
     """The trials' results by the trials' names."""
     results: dict[str, dict[str, Any]] = {}
     pool = Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)
-    with pool, _Tail(out / "metrics.jsonl", watch):
+    with pool, Tail(out / "metrics.jsonl", watch):
         for those in _in_turn(trials, recipe):
             jobs = (delayed(_isolated)(trial, recipe, out, data) for trial in those)
             for name, result in pool(jobs):
@@ -170,7 +194,7 @@ def _isolated(
         os.close(metrics)
 
 
-class _Tail:
+class Tail:
     """Follows `metrics.jsonl` while workers append to it, on a thread of its own."""
 
     def __init__(self, path: Path, watch: Watch) -> None:
