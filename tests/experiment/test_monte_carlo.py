@@ -9,7 +9,8 @@ from secateur.experiment.checkpoint import restore_checkpoint
 from secateur.experiment.monte_carlo import Hardship, drawn, monte_carlo, summaries, yield_of
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.runner import run_experiment
-from secateur.experiment.trial import Trial, set_up
+from secateur.experiment.setting import set_up
+from secateur.experiment.trial import Trial, trained_in
 
 
 def small(**settings) -> Recipe:
@@ -40,7 +41,7 @@ def test_with_the_trials_own_seed_a_draw_gives_its_figures_to_the_bit(run):
         for chip, told in enumerate(group["trials"]):
             trial = Trial(group["arm"], "", {}, chip, "validation")
             setting = set_up(trial, small(), data=None)
-            restore_checkpoint(out / "trials" / trial.name, setting.trainer)
+            restore_checkpoint(out / trained_in(trial, small()), setting.trainer)
             setting.trainer.run(lambda line: None)
             twin = drawn(setting, setting.trainer.model, seed=setting.seed, hardship=Hardship())
             assert setting.task.measure(twin, setting.measured).figures == told["validation"]

@@ -13,6 +13,7 @@ from secateur.cli.command import Command, Debug
 from secateur.cli.cost import cost
 from secateur.cli.listing import arms, recipe, tasks, technologies
 from secateur.cli.monte_carlo import monte_carlo
+from secateur.cli.plan import apply, plan
 from secateur.cli.report import report
 from secateur.cli.reproduce import reproduce
 from secateur.cli.run import run
@@ -77,6 +78,8 @@ for _command in (
     technologies,
     compare_technologies,
     recipe,
+    plan,
+    apply,
 ):
     app.command(cls=Command)(_command)
 app.add_typer(chip)

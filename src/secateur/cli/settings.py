@@ -97,6 +97,9 @@ def _settings(asked: Asked) -> dict[str, Any]:
         path, value = parse_assignment(text)
         _once(settings, path, "--set")
         settings[path] = value
+    if settings.get("chip.address") is not None:
+        # A board multiplies by itself; to have it read once a step and multiply here, say so.
+        settings.setdefault("chip.circuit", "read-per-product")
     return settings
 
 

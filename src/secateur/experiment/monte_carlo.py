@@ -25,9 +25,10 @@ from secateur.experiment.checkpoint import restore_checkpoint
 from secateur.experiment.evaluate import chip_of
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.runner import trials_of
+from secateur.experiment.setting import Setting, set_up
 from secateur.experiment.stress import fail_cells
 from secateur.experiment.training import keep_freed_memory
-from secateur.experiment.trial import Setting, Trial, renew_norms, set_up
+from secateur.experiment.trial import Trial, renew_norms, trained_in
 from secateur.keyed import key_of
 from secateur.network import ChipWeight
 
@@ -94,6 +95,12 @@ def monte_carlo(
         )
     hardship, run = hardship or Hardship(), run.absolute()
     recipe = _recipe(run)
+    if recipe.chip.address is not None:
+        raise SettingError(
+            "This run was on a board, which has no other draws",
+            where=str(run),
+            remedy="Give a run on simulated chips",
+        )
     networks = _networks(run, recipe, arms)
     jobs = [
         delayed(measure_draws)(run, recipe, trial, numbers, hardship=hardship, data=data)
@@ -126,7 +133,7 @@ def measure_draws(
     torch.set_num_threads(recipe.run.threads)
     keep_freed_memory()
     setting = set_up(trial, recipe, data=data)
-    restore_checkpoint(run / "trials" / trial.name, setting.trainer)
+    restore_checkpoint(run / trained_in(trial, recipe), setting.trainer)
     trainer = setting.trainer
     if trainer.progress.epoch < trainer.epochs:
         raise FileError(

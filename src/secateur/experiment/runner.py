@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,10 +15,13 @@ from joblib import Parallel, delayed
 from secateur.errors import FileError, SecateurError, SettingError
 from secateur.experiment.anatomy import agreements
 from secateur.experiment.arms import ARMS, technology_of
+from secateur.experiment.boards import check_boards
 from secateur.experiment.maps import save_arrays
-from secateur.experiment.recipe import Recipe
+from secateur.experiment.recipe import Recipe, for_chip
 from secateur.experiment.record import record_of
-from secateur.experiment.trial import Part, Trial, run_trial
+from secateur.experiment.recording import refuse_unrecorded
+from secateur.experiment.remedies import remedy_named
+from secateur.experiment.trial import Part, Trial, run_trial, trained_in
 from secateur.files import write_atomically
 from secateur.tasks import task_named
 
@@ -75,7 +79,8 @@ def run_experiment(
     """Runs every trial of a recipe and writes the run directory; returns the record.
 
     Trials run in as many processes as the machine has cores for, at `run.threads` each. Variants
-    of a setting that an arm does not heed are one trial, which stands for all. Killed and resumed,
+    of a setting that an arm does not heed are one trial, which stands for all; trials that train
+    the same model, as `programmed` and `digital-quantised` do, train it once. Killed and resumed,
     a run's record is the same to the bit but for times.
 
     Args:
@@ -147,15 +152,26 @@ def _run_all(
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """The trials' results by the trials' names."""
     results: dict[str, dict[str, Any]] = {}
-    jobs = (delayed(_isolated)(trial, recipe, out, data) for trial in trials)
     pool = Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)
     with pool, Tail(out / "metrics.jsonl", watch):
-        for name, result in pool(jobs):
-            if isinstance(result, SecateurError):
-                raise result
-            results[name] = result
-            watch.trial(result)
+        for those in _in_turn(trials, recipe):
+            jobs = (delayed(_isolated)(trial, recipe, out, data) for trial in those)
+            for name, result in pool(jobs):
+                if isinstance(result, SecateurError):
+                    raise result
+                results[name] = result
+                watch.trial(result)
     return results
+
+
+def _in_turn(trials: list[Trial], recipe: Recipe) -> list[list[Trial]]:
+    """Trials that train for others as well, and then all others, which find their models."""
+    folders = {trial.name: trained_in(trial, recipe) for trial in trials}
+    times = Counter(folders.values())
+    first = {folders[trial.name]: trial.name for trial in reversed(trials)}
+    leads = {t.name for t in trials if times[folders[t.name]] > 1} & set(first.values())
+    turns = [[t for t in trials if (t.name in leads) is early] for early in (True, False)]
+    return [turn for turn in turns if turn]
 
 
 def _isolated(
@@ -235,9 +251,13 @@ def _words(overrides: Mapping[str, Any]) -> str:
 
 def _check(recipe: Recipe, trials: list[Trial]) -> None:
     """Every trial's settings are valid before the first one starts."""
+    check_boards(recipe, [(trial.name, trial.arm) for trial in trials])
     for trial in {(t.arm, t.variant): t for t in trials}.values():
         own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
-        technology_of(own.chip)
+        refuse_unrecorded(own, ARMS[trial.arm])
+        technology_of(for_chip(own, recipe.run.chips - 1).chip)
+        for remedy in own.stress.remedies:
+            remedy_named(remedy)
         task = task_named(own.task.name)
         task.check(own.task.settings)
         task.build(own.network)
@@ -245,6 +265,7 @@ def _check(recipe: Recipe, trials: list[Trial]) -> None:
 
 def _total_epochs(recipe: Recipe, trials: list[Trial]) -> int:
     total = 0
+    # Those that another trial has trained are counted too: they are passed at once.
     for trial in trials:
         arm = ARMS[trial.arm]
         own = recipe.with_settings(trial.overrides).for_arm(trial.arm)

@@ -1,6 +1,7 @@
 """One trial: one arm on one chip, from data to figures. A pure function of its settings."""
 
 import copy
+import hashlib
 import itertools
 import json
 import time
@@ -13,13 +14,16 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from secateur.chip import RecordedChip
 from secateur.errors import FileError
 from secateur.experiment.anatomy import anatomy_of, save_masks
-from secateur.experiment.arms import Arm, arm_named, circuit_from, start_seed
+from secateur.experiment.arms import Arm, MakeChip, arm_named, circuit_from, start_seed
+from secateur.experiment.boards import chip_maker
 from secateur.experiment.checkpoint import restore_checkpoint, save_checkpoint
+from secateur.experiment.endurance import wear_of
 from secateur.experiment.evaluate import chip_of, programming_energy_of, pulses_of
 from secateur.experiment.maps import save_arrays, save_maps
-from secateur.experiment.recipe import Recipe
+from secateur.experiment.recipe import Recipe, for_chip
 from secateur.experiment.stress import stressed
 from secateur.experiment.training import Trainer, keep_freed_memory
 from secateur.files import write_atomically
@@ -38,6 +42,8 @@ from secateur.tasks import Data, Measured, Samples, Task, batches, task_named
 
 Part = Literal["test", "validation"]
 _CALIBRATION_BATCHES = 64
+# Share of the sums beyond their converters' range from which a run says so.
+_MUCH_SATURATED = 0.1
 
 # Told the epoch and how to measure the model as it stands; may raise to end the trial.
 Judge = Callable[[int, Callable[[], Mapping[str, float]]], None]
@@ -71,55 +77,23 @@ class Trial:
         return f"{self.arm}{middle}-chip{self.chip}{ending}"
 
 
-@dataclass(frozen=True)
-class Setting:
-    """All that a trial consists of before its first step.
+def chip_seed(recipe: Recipe, chip: int) -> int:
+    """Of all that is random in the trials on a chip."""
+    return key_of(recipe.run.seed, "chip", chip) % 2**31
 
-    Args:
-        task: what is learned.
-        arm: how.
-        recipe: as the arm sees it.
-        seed: of the chip and of all else that is random.
-        training: the part that is trained on.
-        measured: the part that is measured on.
-        trainer: of the fresh model.
+
+def trained_in(trial: Trial, recipe: Recipe) -> str:
+    """The folder in a run's own where a trial's training is kept: by what it follows from.
+
+    Trials that train the same model to the bit have the same folder: whichever comes later finds
+    its model trained.
     """
-
-    task: Task
-    arm: Arm
-    recipe: Recipe
-    seed: int
-    training: Samples
-    measured: Any
-    trainer: Trainer
-
-    def finish(self, model: nn.Module, *, seed: int) -> None:
-        """What an arm does after training; weights that it writes need ranges and norms anew.
-
-        Args:
-            model: trained; changed in place.
-            seed: of the chip that is written to.
-        """
-        if self.arm.finish(model, self.recipe, seed=seed):
-            size = self.recipe.training.batch_size
-            _calibrate(model, self.training, batch_size=size)
-            renew_norms(model, self.training, batch_size=size)
-
-
-def set_up(trial: Trial, recipe: Recipe, *, data: Path | None) -> Setting:
-    """Loads a trial's data and builds its model, on a freshly formed chip where it has one.
-
-    Args:
-        trial: which.
-        recipe: of the whole run.
-        data: where the task looks for its data first.
-    """
-    task, arm = task_named(recipe.task.name), arm_named(trial.arm)
     own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
-    seed = key_of(recipe.run.seed, "chip", trial.chip) % 2**31
-    training, measured = _parts(task.load(data, own.task.settings), trial.part)
-    trainer = _trainer(arm, task, own, training, seed)
-    return Setting(task, arm, own, seed, training, measured, trainer)
+    training = arm_named(trial.arm).training(own, seed=chip_seed(recipe, trial.chip))
+    if training is None:
+        return f"trials/{trial.name}"
+    words = json.dumps({"part": trial.part, **training}, sort_keys=True)
+    return f"trained/{hashlib.blake2b(words.encode(), digest_size=8).hexdigest()}"
 
 
 def run_trial(
@@ -128,7 +102,8 @@ def run_trial(
 ) -> dict[str, Any]:  # fmt: skip
     """Trains and measures one trial, from its newest checkpoint where there is one.
 
-    The result is written to `result.json` last of all: a folder with that file is finished.
+    The result is written to `result.json` last of all: a folder with that file is finished. The
+    checkpoints are in the folder that `trained_in` names, two above.
 
     Args:
         trial: what to run.
@@ -145,21 +120,29 @@ def run_trial(
     torch.set_num_threads(recipe.run.threads)
     keep_freed_memory()
     begin = time.perf_counter()
-    setting = set_up(trial, recipe, data=data)
-    task, own, seed = setting.task, setting.recipe, setting.seed
-    training, measured, trainer = setting.training, setting.measured, setting.trainer
-    notes = restore_checkpoint(folder, trainer)
+    task, arm = task_named(recipe.task.name), arm_named(trial.arm)
+    own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
+    own = for_chip(own, trial.chip)
+    seed, trained = chip_seed(recipe, trial.chip), folder.parent.parent / trained_in(trial, recipe)
+    loaded = task.load(data, own.task.settings)
+    training, measured = parts_of(loaded, trial.part)
+    make_chip = chip_maker(folder)
+    trainer = trainer_of(arm, task, own, training, seed=seed, make_chip=make_chip)
+    notes = restore_checkpoint(trained, trainer)
 
     def after_epoch(line: dict[str, Any]) -> None:
-        save_checkpoint(folder, trainer)
+        save_checkpoint(trained, trainer)
         where = {"arm": trial.arm, "variant": trial.variant, "chip": trial.chip}
         report({**where, "split": trial.part, "epochs": trainer.epochs, **line})
         if judge is not None:
             judge(trainer.progress.epoch, partial(_as_it_stands, task, trainer.model, measured))
 
-    trainer.run(after_epoch)
+    trainer.run(after_epoch, before_pulses=_follows(trained, trainer))
+    folder.mkdir(parents=True, exist_ok=True)
     model = trainer.model
-    setting.finish(model, seed=seed)
+    if arm.finish(model, own, seed=seed, make_chip=make_chip):
+        calibrate_sums(model, training, batch_size=own.training.batch_size)
+        renew_norms(model, training, batch_size=own.training.batch_size)
     saturations(model, reset=True)
     found = task.measure(model, measured)
     result = _result(trial, own, trainer, found, seed=seed, notes=notes)
@@ -168,8 +151,8 @@ def run_trial(
         measure=lambda twin: dict(task.measure(twin, measured).figures),
         renew=lambda twin: renew_norms(twin, training, batch_size=own.training.batch_size),
     )  # fmt: skip
-    if trial.chip == 0 and trial.part == "test" and chip_of(model) is not None:
-        save_maps(folder / "maps.npz", model)
+    chip = chip_of(model)
+    if trial.chip == 0 and trial.part == "test" and save_maps(folder / "maps.npz", model):
         result["maps"] = f"trials/{folder.name}/maps.npz"
     if result["anatomy"]:
         save_masks(folder / "masks.npz", pruned_weights(model))
@@ -177,9 +160,20 @@ def run_trial(
     if trial.chip == 0 and found.arrays:
         save_arrays(folder / "arrays.npz", found.arrays)
         result["arrays"] = f"trials/{folder.name}/arrays.npz"
+    if chip is not None:
+        chip.close()
+        result["notes"] += getattr(chip, "notes", [])
     result["wall_time_s"] = round(time.perf_counter() - begin, 3)
     write_atomically(folder / "result.json", json.dumps(result, indent=1).encode())
     return result
+
+
+def _follows(folder: Path, trainer: Trainer) -> Callable[[], None] | None:
+    """Keeps a model in step with a chip that cannot be brought back: a checkpoint each time."""
+    chip = chip_of(trainer.model)
+    if chip is None or chip.saves:
+        return None
+    return lambda: save_checkpoint(folder, trainer)
 
 
 def _as_it_stands(task: Task, model: nn.Module, samples: Any) -> Mapping[str, float]:
@@ -208,7 +202,7 @@ def renew_norms(model: nn.Module, samples: Samples, *, batch_size: int) -> None:
     model.eval()
 
 
-def _calibrate(model: nn.Module, samples: Samples, *, batch_size: int) -> None:
+def calibrate_sums(model: nn.Module, samples: Samples, *, batch_size: int) -> None:
     """Finds ranges for converters at output lines that no training has seen."""
     if saturations(model):
         first = itertools.islice(batches(samples, batch_size), _CALIBRATION_BATCHES)
@@ -229,20 +223,25 @@ def _finished(folder: Path) -> dict[str, Any] | None:
     return dict(result)
 
 
-def _parts(data: Data[Any], part: Part) -> tuple[Any, Any]:
+def parts_of(data: Data[Any], part: Part) -> tuple[Any, Any]:
+    """What is trained on, and what is measured on."""
     if part == "validation":
         return data.training, data.validation
     return data.training_and_validation, data.test
 
 
-def _trainer(arm: Arm, task: Task, recipe: Recipe, training: Samples, seed: int) -> Trainer:
+def trainer_of(
+    arm: Arm, task: Task, recipe: Recipe, training: Samples, *, seed: int,
+    make_chip: MakeChip,
+) -> Trainer:  # fmt: skip
+    """A trainer of an arm's fresh model."""
     torch.manual_seed(key_of(seed, "torch"))
     steps = max(len(training) // recipe.training.batch_size, 1)
     # Convolutions and norms take a quarter less time on a CPU with the channels last.
     network = task.build(recipe.network)
     # torch's own stubs know `to` with a memory format only as a keyword of tensors.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model = arm.attach(network, recipe, task=task, steps=steps, seed=seed)
+    model = arm.attach(network, recipe, task=task, steps=steps, seed=seed, make_chip=make_chip)
     start = start_seed(recipe, seed) if arm.heeds("search.seed") else seed
     return Trainer(model, training, recipe.training, seed=key_of(start, "order"))
 
@@ -253,7 +252,7 @@ def _result(
 ) -> dict[str, Any]:  # fmt: skip
     model = trainer.model
     weights = pruned_weights(model)
-    chip = chip_of(model)
+    chip, physics = chip_of(model), _physics(recipe, model)
     edges = sum(weight.edges for weight in weights.values())
     flips = sum(weight.flips for weight in weights.values())
     return {
@@ -267,6 +266,7 @@ def _result(
         "kept": _connections(model),
         "flips_per_edge": flips / edges if edges else None,
         "most_worn_cell": chip.ledger.most_worn if chip else None,
+        "wear": wear_of(chip) if chip else None,
         "keep_fraction": {name: _kept(weight) for name, weight in weights.items()},
         "placement": chip and {
             "macros": chip.placement.macros,
@@ -274,8 +274,8 @@ def _result(
             "text": str(chip.placement),
         },
         "programming_energy_J": programming_energy_of(chip),
-        "physics": _physics(recipe, model),
-        "notes": notes,
+        "physics": physics,
+        "notes": [*notes, *_on_saturation(trial, physics)],
         "anatomy": {name: anatomy_of(w) for name, w in weights.items() if not _keeps_all(w)},
         "maps": None,
         "masks": None,
@@ -312,11 +312,12 @@ def _physics(recipe: Recipe, model: nn.Module) -> dict[str, Any]:
         return {**physics, "weights": "digital, float32"}
     law = chip.technology
     written = any(isinstance(module, ProgrammedWeight) for module in model.modules())
+    recorded = isinstance(chip, RecordedChip)
     return {
         **physics,
         "technology": law.name,
-        "forming": "full" if written else _forming_words(recipe),
-        "circuit": circuit_from(recipe).label,
+        "forming": "full" if written else "as recorded" if recorded else _forming_words(recipe),
+        "circuit": _stored_words(recipe) if recorded else circuit_from(recipe).label,
         "read_noise": law.read_noise,
         "cycle_spread_high": law.high_cycle_spread,
         "cycle_spread_low": law.low_cycle_spread,
@@ -340,6 +341,23 @@ def _errors_of_circuit(model: nn.Module) -> dict[str, float]:
     return found
 
 
+def _on_saturation(trial: Trial, physics: dict[str, Any]) -> list[str]:
+    share = physics.get("saturated_share", 0.0)
+    if share < _MUCH_SATURATED:
+        return []
+    return [
+        f"{trial.arm}: {share:.0%} of the sums were beyond their converters' last level, and were "
+        "cut to it. Raise converters.output_headroom, if the ranges are too small."
+    ]
+
+
+def _stored_words(recipe: Recipe) -> str:
+    step = recipe.chip.circuit == "read-per-step"
+    return f"stored reads, one {'per step' if step else 'for every multiplication'}"
+
+
 def _forming_words(recipe: Recipe) -> str:
+    if recipe.chip.address is not None:
+        return "the board's own"
     voltage = recipe.chip.forming_voltage
     return recipe.chip.forming if voltage is None else f"{voltage} V"
