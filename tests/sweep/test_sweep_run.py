@@ -199,7 +199,7 @@ def test_a_trial_over_which_workers_die_without_getting_on_is_given_up(tmp_path)
                 if order["run"] == "0000-pruned":
                     place = out / "runs" / order["run"] / "trials" / "pruned-chip0-validation"
                     try:
-                        at_work._count_try(place)
+                        at_work._count_try(place, place)
                     except SecateurError:
                         yield work(order)
                     continue

@@ -104,9 +104,9 @@ def test_being_watched_changes_nothing_about_a_trial(tmp_path):
     own = recipe(**{"run.split": "validation"})
     trial = Trial("pruned", "", {}, 0, "validation")
     seen = []
-    alone = run_trial(trial, own, tmp_path / "a/trial", data=None, report=lambda line: None)
+    alone = run_trial(trial, own, tmp_path / "a/trials/trial", data=None, report=lambda line: None)
     watched = run_trial(
-        trial, own, tmp_path / "b/trial", data=None, report=lambda line: None,
+        trial, own, tmp_path / "b/trials/trial", data=None, report=lambda line: None,
         judge=lambda epoch, measure: seen.append((epoch, measure()["accuracy"])),
     )  # fmt: skip
     assert [epoch for epoch, _ in seen] == [1, 2]

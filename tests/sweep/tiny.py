@@ -29,7 +29,7 @@ def deadly(order: dict) -> dict:
     place = Path(order["out"]) / "runs" / order["run"] / "trials" / "pruned-chip0-validation"
     if order["run"] == DEADLY:
         try:
-            work._count_try(place)
+            work._count_try(place, place)
         except SecateurError:
             return work.carry_out(order)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -94,6 +94,12 @@ def monte_carlo(
         )
     hardship, run = hardship or Hardship(), run.absolute()
     recipe = _recipe(run)
+    if recipe.chip.address is not None:
+        raise SettingError(
+            "This run was on a board, which has no other draws",
+            where=str(run),
+            remedy="Give a run on simulated chips",
+        )
     networks = _networks(run, recipe, arms)
     jobs = [
         delayed(measure_draws)(run, recipe, trial, numbers, hardship=hardship, data=data)

@@ -109,7 +109,7 @@ class DaskPool(Pool):
     @property
     def workers(self) -> int:
         """See `Pool.workers`."""
-        return max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+        return max(1, len(self._client.scheduler_info(n_workers=-1).get("workers", ())))
 
     def outcomes(
         self, work: Work, orders: Iterable[Order], *, eager: bool, alone: bool

@@ -16,7 +16,7 @@ from typing import Any
 
 from secateur.errors import FileError, SecateurError
 from secateur.experiment.recipe import Recipe
-from secateur.experiment.setting import Trial
+from secateur.experiment.setting import Trial, trained_in
 from secateur.experiment.sweep.plan import PART
 from secateur.experiment.sweep.versions import refuse_mixed, versions_here
 from secateur.experiment.trial import Judge, run_trial
@@ -84,9 +84,9 @@ def carry_out(order: Order, judge: Judge | None = None) -> Outcome:
     try:
         if (ended := outcome_in(place)) is not None:
             return {**about, **ended}
-        _count_try(place)
+        recipe = Recipe.read(folder / "recipe.toml")
+        _count_try(place, folder / trained_in(trial, recipe))
         with _Report(order, folder) as report:
-            recipe = Recipe.read(folder / "recipe.toml")
             data = None if order["data"] is None else Path(order["data"])
             result = run_trial(trial, recipe, place, data=data, report=report, judge=judge)
         return {**about, "state": FINISHED, "result": result}
@@ -170,13 +170,17 @@ def in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _count_try(place: Path) -> None:
+def _count_try(place: Path, trained: Path) -> None:
     """Notes that a worker begins; gives up a trial over which workers die without getting on.
+
+    Args:
+        place: folder of the trial.
+        trained: of its checkpoints.
 
     Raises:
         SecateurError: at the try after the last.
     """
-    saved = sorted(place.glob("checkpoint-*.safetensors"))
+    saved = sorted(trained.glob("checkpoint-*.safetensors"))
     reached, tries = (saved[-1].name if saved else ""), 1
     path = place / "tries.json"
     if path.exists():
