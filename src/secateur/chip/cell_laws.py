@@ -1,5 +1,7 @@
 """The states of cells: a technology's numbers put into the laws of one cell."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -53,6 +55,25 @@ def formed(
     )
     left = high_state(law, frozen[0], cycle, median)
     return torch.where(low, low_state(law, frozen[1], cycle), left), low, high
+
+
+def nearer_high(law: Technology, conductance: Tensor) -> Tensor:
+    """Mask of conductances that are nearer to the high state than to the low one, as a ratio."""
+    return conductance > math.sqrt(law.low_conductance * law.high_conductance)
+
+
+def worn_out(law: Technology, wear: Tensor, draw: Tensor) -> Tensor:
+    """Mask of cells that have had more pulses than they bear.
+
+    Args:
+        law: of the cells.
+        wear: SET and RESET pulses each has received.
+        draw: their frozen standard normals of endurance.
+    """
+    if int(wear.amax()) < law.endurance * math.exp(-8.0 * law.endurance_spread):
+        # Eight spreads below the median: no float32 draw reaches that far.
+        return torch.zeros_like(wear, dtype=torch.bool)
+    return wear > device.endurance_limit(draw, median=law.endurance, spread=law.endurance_spread)
 
 
 def on_open_lines(

@@ -192,7 +192,11 @@ class Chip(ABC):
 
     @abstractmethod
     def status(self, region: Region) -> Tensor:
-        """PRISTINE, LOW or HIGH per cell, int8 of shape (*region.shape, 2)."""
+        """PRISTINE, LOW or HIGH per cell, int8 of shape (*region.shape, 2).
+
+        A cell that was written to a value is in the state that it is nearer to, as a ratio; SET and
+        RESET both move it, unless the memory has two states only.
+        """
 
     @abstractmethod
     def conducting(self, cells: Tensor) -> Tensor:

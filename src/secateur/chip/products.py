@@ -30,7 +30,7 @@ def currents(region: Region, known: PairStatistics, voltages: Tensor, *, key: in
     voltage)^2, so that one draw per output is exact in distribution.
     """
     check_inputs(region, voltages.shape[-1])
-    first, spread = _as_matrix(region, known.difference), _as_matrix(region, known.deviation)
+    first, spread = region.as_matrix(known.difference), region.as_matrix(known.deviation)
     variance = voltages.square() @ spread.square()
     draw = normal(variance.shape, key=key, device=voltages.device)
     return voltages @ first + variance.sqrt() * draw
@@ -54,8 +54,3 @@ def convolved(
     draw = window.laid_out(normal(rows, key=key, device=maps.device), maps)
     result: Tensor = mean.addcmul_(variance.sqrt_(), draw)
     return result
-
-
-def _as_matrix(region: Region, values: Tensor) -> Tensor:
-    flat = values.reshape(region.shape[0], -1)
-    return flat if region.inputs_first else flat.T

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from secateur import device
-from secateur.chip import products
+from secateur.chip import cell_laws, products
 from secateur.chip.ageing import Ages
-from secateur.chip.cell_laws import breakdown, formed, high_state, low_state, on_open_lines
 from secateur.chip.cells import refuse_foreign, refuse_repeated
 from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
 from secateur.chip.forming import FixedVoltage, Forming
@@ -24,6 +23,8 @@ from secateur.keyed import cell_words, normal, normals, uniforms
 
 # What a cell's draw is for. Draw number 0 of _CELL is frozen at birth, number n is its n-th pulse.
 _CELL, _BIRTH, _VERIFY, _RELAX, _AGE, _INPUT_LINE, _OUTPUT_LINE = range(7)
+# Status of a cell that was written to a value: it is neither low nor high, and any pulse moves it.
+_BETWEEN = 3
 # Cells that a command treats at a time: the draws of so many fit a processor's cache.
 _PART = 1 << 16
 
@@ -87,17 +88,15 @@ class SimulatedChip(Chip):
         conductance = self._conductance[region.cells]
         self.ledger.reads += 1
         draw = normal((*region.shape, 2), key=key, device=self.device)
-        deviation = self.technology.read_deviation(conductance, self._ages.of(region.cells))
-        return (conductance + deviation * draw.view(-1)).view(*region.shape, 2)
+        noise = self._noise(region.cells) * draw.view(-1)
+        return (conductance + noise).view(*region.shape, 2)
 
     def read_back(self, cells: Tensor) -> Tensor:
         """See `Chip.read_back`."""
         refuse_foreign(cells, total=self._conductance.numel())
         self.ledger.reads += 1
         draw = normals(self._words(cells, self.ledger.counts(cells), _VERIFY))[0]
-        conductance = self._conductance[cells]
-        deviation = self.technology.read_deviation(conductance, self._ages.of(cells))
-        return conductance + deviation * draw
+        return self._conductance[cells] + self._noise(cells) * draw
 
     def multiply(self, region: Region, voltages: Tensor, *, key: int) -> Tensor:
         """See `Chip.multiply`."""
@@ -113,7 +112,10 @@ class SimulatedChip(Chip):
     def status(self, region: Region) -> Tensor:
         """See `Chip.status`."""
         self.placement.check(region)
-        return self._status[region.cells].view(*region.shape, 2).clone()
+        status = self._status[region.cells]
+        high = cell_laws.nearer_high(self.technology, self._programmed[region.cells])
+        nearer = self.LOW + high.to(torch.int8)
+        return torch.where(status == _BETWEEN, nearer, status).view(*region.shape, 2)
 
     def statistics(self, region: Region) -> PairStatistics:
         """See `Chip.statistics`: views, in step with every pulse until a weight is placed."""
@@ -132,8 +134,8 @@ class SimulatedChip(Chip):
         law = self.technology
         pristine = self._conductance.new_full((1,), law.pristine_conductance)
         everyone = torch.cat([self._conductance, pristine])
-        deviation = law.read_deviation(self._conductance, self._ages.of(slice(None)))
-        noise = torch.cat([deviation.to(pristine.dtype), law.read_deviation(pristine)])
+        deviation = self._noise(slice(None)).to(pristine.dtype)
+        noise = torch.cat([deviation, law.read_deviation(pristine)])
         return CellStatistics(everyone.take(cells), noise.take(cells))
 
     def conductance(self, region: Region) -> Tensor:
@@ -238,7 +240,7 @@ class SimulatedChip(Chip):
         for part in torch.split(self._checked(cells), _PART):
             self.ledger.form[part] += 1
             frozen = normals(self._words(part, 0, _CELL))
-            broken = breakdown(self.technology, frozen[2], width=width) <= voltage
+            broken = cell_laws.breakdown(self.technology, frozen[2], width=width) <= voltage
             self._break_down(part, frozen, broken, compliance)
 
     def ramp(
@@ -251,7 +253,7 @@ class SimulatedChip(Chip):
         steps = torch.tensor(voltages, dtype=torch.float32, device=self.device)
         for part in torch.split(cells, _PART):
             frozen = normals(self._words(part, 0, _CELL))
-            limit = breakdown(self.technology, frozen[2], width=width)
+            limit = cell_laws.breakdown(self.technology, frozen[2], width=width)
             # On an open line no voltage forms a cell: it is its partner that the pulses wait for.
             limit = limit.masked_fill(self._open[part], math.inf)
             # A pair that conducts already gets the first pulse, and only then is seen to.
@@ -268,7 +270,7 @@ class SimulatedChip(Chip):
         cells, frozen = cells[broken], frozen[:, broken]
         birth = uniforms(self._words(cells, 0, _BIRTH))[0]
         cycle = normals(self._words(cells, self.ledger.counts(cells), _CELL))[0]
-        left, low, high = formed(law, frozen, cycle, birth, compliance=compliance)
+        left, low, high = cell_laws.formed(law, frozen, cycle, birth, compliance=compliance)
         self._change(cells, left)
         self._status[cells] = torch.where(low, self.LOW, self.HIGH).to(torch.int8)
         self._stuck[cells] = low | high
@@ -318,27 +320,20 @@ class SimulatedChip(Chip):
         counts = torch.cat([torch.zeros_like(counts), counts])
         draws = normals(self._words(cells.repeat(2), counts, _CELL))
         frozen, cycle = draws[:, :n], draws[0, n:]
-        self._wear_out(cells, frozen[3])
-        # HIGH cells can be lowered and LOW ones raised, unless they are stuck.
-        moves = (self._status[cells] == self.HIGH - up.to(torch.int8)) & ~self._stuck[cells]
+        self._stuck[cells[cell_laws.worn_out(law, self.ledger.wear(cells), frozen[3])]] = True
+        # HIGH cells can be lowered, LOW ones raised, and written ones both, unless they are stuck.
+        status, there = self._status[cells], self.LOW + up.to(torch.int8)
+        moves = (status != there) & (status != self.PRISTINE) & ~self._stuck[cells]
         if not bool(moves.all()):
             cells, up, frozen, cycle = cells[moves], up[moves], frozen[:, moves], cycle[moves]
             median = median[moves] if median is not None else None
         aim = law.high_conductance if median is None else median
-        raised = high_state(law, frozen[0], cycle, aim)
-        if median is not None:
-            # A SET that stops at a small current finds a cell already above it: no change.
-            raised = torch.maximum(raised, self._conductance[cells])
-        self._change(cells, torch.where(up, raised, low_state(law, frozen[1], cycle)))
+        # No SET lowers: one that stops at a small current may find a cell already above it.
+        raised = torch.maximum(
+            cell_laws.high_state(law, frozen[0], cycle, aim), self._conductance[cells]
+        )
+        self._change(cells, torch.where(up, raised, cell_laws.low_state(law, frozen[1], cycle)))
         self._status[cells] = self.LOW + up.to(torch.int8)
-
-    def _wear_out(self, cells: Tensor, draw: Tensor) -> None:
-        law, wear = self.technology, self.ledger.wear(cells)
-        if int(wear.amax()) < law.endurance * math.exp(-8.0 * law.endurance_spread):
-            # Eight spreads below the median: no float32 draw reaches that far.
-            return
-        limit = device.endurance_limit(draw, median=law.endurance, spread=law.endurance_spread)
-        self._stuck[cells[wear > limit]] = True
 
     def _relax(self, cells: Tensor) -> None:
         law = self.technology
@@ -347,8 +342,9 @@ class SimulatedChip(Chip):
         written = self._conductance[cells]
         settled = device.relaxed(written, draw, deviation=law.written_deviation(written))
         self._change(cells, settled)
-        # In between the states, or near the low one: the next RESET lowers it all the same.
-        self._status[cells] = self.HIGH
+        # A memory of two states has nothing in between.
+        if law.levels != 2:
+            self._status[cells] = _BETWEEN
 
     def _change(self, cells: Tensor, conductance: Tensor) -> None:
         self._programmed[cells] = conductance
@@ -360,8 +356,14 @@ class SimulatedChip(Chip):
         """Brings what is known of pairs in step with their cells."""
         both = self._conductance.view(-1, 2)[pairs]
         self._difference[pairs] = both[:, 0] - both[:, 1]
+        left = self._programmed.view(-1, 2)[pairs]
         age = self._ages.of_pairs(pairs)
-        self._deviation[pairs] = self.technology.pair_deviation(both, age)
+        self._deviation[pairs] = self.technology.pair_deviation(both, age, left)
+
+    def _noise(self, cells: Tensor | slice) -> Tensor:
+        """Standard deviation of one read of each cell."""
+        left, age = self._programmed[cells], self._ages.of(cells)
+        return self.technology.read_deviation(self._conductance[cells], age, left)
 
     def _words(self, cells: Tensor, counts: Tensor | int, purpose: int) -> Tensor:
         addresses = 2 * self._address[cells >> 1] + (cells & 1)
@@ -380,7 +382,7 @@ class SimulatedChip(Chip):
         blank = torch.full((2 * region.weights,), law.pristine_conductance, device=self.device)
         self._status = torch.cat([self._status, torch.zeros_like(blank, dtype=torch.int8)])
         self._stuck = torch.cat([self._stuck, torch.zeros_like(blank, dtype=torch.bool)])
-        cut = on_open_lines(
+        cut = cell_laws.on_open_lines(
             law, addresses, self.placement.geometry, seed=self.seed,
             purposes=(_INPUT_LINE, _OUTPUT_LINE),
         )  # fmt: skip

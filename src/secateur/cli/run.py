@@ -221,4 +221,5 @@ def _print(record: dict[str, Any], directory: Path, *, as_json: bool) -> None:
         print(f"Report: {page}", file=sys.stderr)
         return
     read = Record.model_validate(record)
-    show(comparison(read), legend(read), f"Report: {page}")
+    notes = dict.fromkeys(n for result in read.results for t in result.trials for n in t.notes)
+    show(comparison(read), legend(read), *(f"Note: {n}" for n in notes), f"Report: {page}")

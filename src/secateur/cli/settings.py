@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from secateur.errors import FileError, SettingError
-from secateur.experiment.recipe import Recipe, parse_assignment, parse_value
+from secateur.experiment.recipe import Recipe, parse_assignment
+from secateur.experiment.sweep.space import values_of
 
 SWEEP_ARMS = ("programmed", "programmed-aware", "pruned", "pruned-cells")
 SWEEP_PATH = "chip.values.programming_error"
@@ -108,7 +109,7 @@ def _vary(asked: Asked) -> dict[str, list[Any]]:
         varied[SWEEP_PATH] = list(SWEEP_VALUES)
     for text in asked.vary:
         path, _, words = (part.strip() for part in text.partition("="))
-        values = _values(words)
+        values = values_of(words)
         if not path or not values:
             raise SettingError(
                 f"--vary {text!r} names no values",
@@ -117,14 +118,6 @@ def _vary(asked: Asked) -> dict[str, list[Any]]:
         _once(varied, path, "--vary")
         varied[path] = values
     return varied
-
-
-def _values(words: str) -> list[Any]:
-    """A TOML array, or values between commas."""
-    listed = parse_value(words) if words.startswith("[") else None
-    if isinstance(listed, list):
-        return listed
-    return [parse_value(word.strip()) for word in words.split(",")] if words else []
 
 
 def _once(settings: dict[str, Any], path: str, option: str) -> None:

@@ -7,28 +7,33 @@ from typing import Any, Literal
 
 from torch import nn
 
-from secateur.chip import Chip, FixedVoltage, Forming, SimulatedChip, VoltageRamp
+from secateur.chip import Chip, FixedVoltage, Forming, RecordedChip, SimulatedChip, VoltageRamp
 from secateur.circuit import Circuit, Converters, Ideal, ReadPerProduct, ReadPerStep, Wired
 from secateur.device import Technology
+from secateur.device.recording import Recording
 from secateur.errors import SettingError, nearest
 from secateur.experiment.recipe import ARM_NAMES, ChipSettings, Recipe
 from secateur.keyed import key_of
 from secateur.network import PRUNABLE, Where, program_, prune_, pruned_weights, quantise_
 from secateur.tasks import Task
-from secateur.topology import Annealed, TopK
+from secateur.topology import Annealed, FlipBudget, TopK
 
 
 def technology_of(settings: ChipSettings) -> Technology:
-    """The technology a recipe asks for, its replaced values included."""
+    """The technology a recipe asks for, its replaced values included, or that was recorded."""
+    for path in settings.recordings:
+        return Recording.open(path).technology
     return Technology.load(settings.technology).with_values(**settings.values)
 
 
-# Gives the chip that settings ask for, with that seed where it is simulated.
+# Gives the chip that settings ask for, with that seed where it is simulated or recorded.
 MakeChip = Callable[[ChipSettings, int], Chip]
 
 
-def chip_from(settings: ChipSettings, seed: int) -> SimulatedChip:
-    """The simulated chip a recipe asks for: technology with its replaced values, and forming."""
+def chip_from(settings: ChipSettings, seed: int) -> Chip:
+    """The chip a recipe asks for: the recorded one, or technology, replaced values and forming."""
+    for path in settings.recordings:
+        return RecordedChip(path, seed=seed)
     return SimulatedChip(
         technology_of(settings), seed=seed, forming=_forming(settings), macros=settings.macros
     )
@@ -107,6 +112,14 @@ class Arm(ABC):
     def heeds(self, path: str) -> bool:
         """Whether a setting, by its dotted path, can make a difference to this arm."""
 
+    def training(self, recipe: Recipe, *, seed: int) -> dict[str, Any] | None:
+        """All that the trained model follows from, data apart, in plain JSON.
+
+        Trials that agree in it train the same model to the bit, and need to do so once. None for
+        an arm whose training has a chip in it.
+        """
+        return None
+
     @abstractmethod
     def attach(
         self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
@@ -133,6 +146,10 @@ class Digital(Arm):
             return self.quantised and path.endswith((".input_bits", ".headroom"))
         return not path.startswith(("chip.", "search.", "wires.", "stress."))
 
+    def training(self, recipe: Recipe, *, seed: int) -> dict[str, Any]:
+        """See `Arm.training`."""
+        return _digital_training(recipe, quantised=self.quantised, noise=0.0, seed=seed)
+
     def attach(
         self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
         make_chip: MakeChip = chip_from,
@@ -141,8 +158,24 @@ class Digital(Arm):
         if not self.quantised:
             return network
         return quantise_(
-            network, input_bits=recipe.converters.input_bits, headroom=recipe.converters.headroom
-        )
+            network, input_bits=recipe.converters.input_bits,
+            headroom=recipe.converters.headroom, seed=seed,
+        )  # fmt: skip
+
+
+def _digital_training(
+    recipe: Recipe, *, quantised: bool, noise: float, seed: int
+) -> dict[str, Any]:
+    ends = recipe.converters
+    return {
+        "task": recipe.task.model_dump(mode="json"),
+        "network": recipe.network,
+        "training": recipe.training.model_dump(mode="json"),
+        "threads": recipe.run.threads,
+        "converters": [ends.input_bits, ends.headroom] if quantised else None,
+        "noise": noise,
+        "seed": seed,
+    }
 
 
 @dataclass(frozen=True)
@@ -160,18 +193,23 @@ class Programmed(Arm):
         """See `Arm.heeds`: weights are written on a fully formed chip, whatever `forming` says."""
         return not path.startswith(("search.", "chip.forming"))
 
+    def training(self, recipe: Recipe, *, seed: int) -> dict[str, Any]:
+        """See `Arm.training`: without noise it is that of `digital-quantised`."""
+        return _digital_training(recipe, quantised=True, noise=self._noise(recipe), seed=seed)
+
     def attach(
         self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
         make_chip: MakeChip = chip_from,
     ) -> nn.Module:  # fmt: skip
         """The quantised network, trained with the chip's programming error where aware of it."""
-        law = technology_of(recipe.chip)
-        # The two cells of a pair err independently.
-        noise = law.programming_error * 2.0**0.5 if self.aware else 0.0
         return quantise_(
             network, input_bits=recipe.converters.input_bits,
-            headroom=recipe.converters.headroom, weight_noise=noise, seed=seed,
+            headroom=recipe.converters.headroom, weight_noise=self._noise(recipe), seed=seed,
         )  # fmt: skip
+
+    def _noise(self, recipe: Recipe) -> float:
+        # The two cells of a pair err independently.
+        return technology_of(recipe.chip).programming_error * 2.0**0.5 if self.aware else 0.0
 
     def finish(
         self, model: nn.Module, recipe: Recipe, *, seed: int, make_chip: MakeChip = chip_from
@@ -209,6 +247,8 @@ class Pruned(Arm):
 
     def heeds(self, path: str) -> bool:
         """See `Arm.heeds`: nothing is written to a value here."""
+        if self.technology and path == "chip.recording":
+            return False
         return path != "chip.values.programming_error"
 
     def attach(
@@ -218,19 +258,30 @@ class Pruned(Arm):
         """The network on a freshly formed chip."""
         chip = recipe.chip
         if self.technology:
-            other: dict[str, Any] = {"technology": self.technology, "values": {}, "address": None}
+            other: dict[str, Any] = {
+                "technology": self.technology, "values": {}, "address": None, "recording": ()
+            }  # fmt: skip
             chip = chip.model_copy(update=other)
+        made = make_chip(chip, seed)
+        return self.on(made, network, recipe, task=task, steps=steps, seed=seed)
+
+    def on(
+        self, chip: Chip, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
+    ) -> nn.Module:
+        """The network on that chip, without a weight as yet; arguments as `attach`."""
         search = recipe.search
         readout = self.learns == "readout"
         updates = steps / search.interval  # of the masks, in an epoch
         narrowing = round(search.narrowing * recipe.training.epochs * updates)
+        rule = TopK(scope=search.scope, dead_band=search.dead_band, narrowing=narrowing)
+        budget = search.flip_budget
         model = prune_(
             network,
-            make_chip(chip, seed),
+            chip,
             keep_fraction=1.0 if self.keep_all else search.keep_fraction,
             grain=search.grain,
             where=_all_but(task.readout) if readout else None,
-            rule=TopK(scope=search.scope, dead_band=search.dead_band, narrowing=narrowing),
+            rule=rule if budget is None else FlipBudget(rule, budget),
             schedule=Annealed(round(search.anneal_epochs * updates)),
             interval=search.interval,
             score_start=search.score_start,

@@ -48,6 +48,17 @@ def open_board(settings: ChipSettings, journal: Path) -> JournaledChip:
     return JournaledChip(board, book)
 
 
+def board_at(settings: ChipSettings, *, address: str | None = None) -> Chip:
+    """The board at an address, the recipe's own where None, without a journal.
+
+    Raises:
+        ChipError: where nobody answers, or the board is another's.
+    """
+    from secateur.chip.remote import RemoteChip
+
+    return RemoteChip(address or str(settings.address), keys=settings.keys)
+
+
 def check_boards(recipe: Recipe, trials: Sequence[tuple[str, str]]) -> None:
     """Refuses a run of more than one trial on a board: a board is one chip, and is used once.
 

@@ -34,7 +34,8 @@ def save_checkpoint(folder: Path, trainer: Trainer) -> None:
     path = folder / f"checkpoint-{progress.epoch:04d}{within}.safetensors"
     write_tensors(path, state, {"secateur.checkpoint": json.dumps(settings)})
     for old in _by_age(folder)[:-_KEPT]:
-        old.unlink()
+        # A worker that was given up for dead may be at the same trial.
+        old.unlink(missing_ok=True)
 
 
 def restore_checkpoint(folder: Path, trainer: Trainer) -> list[str]:
@@ -59,9 +60,9 @@ def restore_checkpoint(folder: Path, trainer: Trainer) -> list[str]:
         return refused
     if paths:
         raise FileError(
-            "None of the trial's checkpoints can be read", where=str(folder),
+            "None of the training's checkpoints can be read", where=str(folder),
             cause="files truncated by a full disk or changed by another program",
-            remedy="Delete the folder; the trial then starts from its beginning",
+            remedy="Delete the folder; the training then starts from its beginning",
         )  # fmt: skip
     return refused
 

@@ -3,7 +3,8 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +17,12 @@ from secateur.experiment.anatomy import agreements
 from secateur.experiment.arms import ARMS, technology_of
 from secateur.experiment.boards import check_boards
 from secateur.experiment.maps import save_arrays
-from secateur.experiment.recipe import Recipe
+from secateur.experiment.recipe import Recipe, for_chip
 from secateur.experiment.record import record_of
-from secateur.experiment.trial import Part, Trial, run_trial
+from secateur.experiment.recording import refuse_unrecorded
+from secateur.experiment.remedies import remedy_named
+from secateur.experiment.setting import Part, Trial, trained_in
+from secateur.experiment.trial import run_trial
 from secateur.files import write_atomically
 from secateur.tasks import task_named
 
@@ -76,7 +80,8 @@ def run_experiment(
     """Runs every trial of a recipe and writes the run directory; returns the record.
 
     Trials run in as many processes as the machine has cores for, at `run.threads` each. Variants
-    of a setting that an arm does not heed are one trial, which stands for all. Killed and resumed,
+    of a setting that an arm does not heed are one trial, which stands for all; trials that train
+    the same model, as `programmed` and `digital-quantised` do, train it once. Killed and resumed,
     a run's record is the same to the bit but for times.
 
     Args:
@@ -109,12 +114,35 @@ def run_experiment(
         {**ran[_stand_in(trial).name], "variant": trial.variant, "overrides": trial.overrides}
         for trial in trials
     ]
-    record = record_of(
-        results, recipe, title=task.title, classes=task.classes, metrics=task.metrics,
-        command=command, created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        wall_time=time.perf_counter() - begin, processes=processes,
+    return write_record(
+        results, [ran[trial.name] for trial in distinct], recipe, out, classes=task.classes,
+        command=command, wall_time=time.perf_counter() - begin, processes=processes,
     )  # fmt: skip
-    record["agreements"] = agreements([ran[trial.name] for trial in distinct], out)
+
+
+def write_record(
+    results: list[dict[str, Any]], distinct: list[dict[str, Any]], recipe: Recipe, out: Path, *,
+    classes: Sequence[str], command: str, wall_time: float, processes: int,
+) -> dict[str, Any]:  # fmt: skip
+    """The record of a run whose trials have ended, written into its directory.
+
+    Args:
+        results: of all trials.
+        distinct: those that stand for others only once.
+        recipe: of the run.
+        out: the run directory.
+        classes: their names, in the order of the labels.
+        command: that began the run.
+        wall_time: seconds it took.
+        processes: that ran side by side.
+    """
+    task = task_named(recipe.task.name)
+    record = record_of(
+        results, recipe, title=task.title, classes=classes, metrics=task.metrics,
+        command=command, created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        wall_time=wall_time, processes=processes,
+    )  # fmt: skip
+    record["agreements"] = agreements(distinct, out)
     write_atomically(out / "record.json", json.dumps(record, indent=1).encode())
     return record
 
@@ -125,15 +153,26 @@ def _run_all(
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """The trials' results by the trials' names."""
     results: dict[str, dict[str, Any]] = {}
-    jobs = (delayed(_isolated)(trial, recipe, out, data) for trial in trials)
     pool = Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)
-    with pool, _Tail(out / "metrics.jsonl", watch):
-        for name, result in pool(jobs):
-            if isinstance(result, SecateurError):
-                raise result
-            results[name] = result
-            watch.trial(result)
+    with pool, Tail(out / "metrics.jsonl", watch):
+        for those in _in_turn(trials, recipe):
+            jobs = (delayed(_isolated)(trial, recipe, out, data) for trial in those)
+            for name, result in pool(jobs):
+                if isinstance(result, SecateurError):
+                    raise result
+                results[name] = result
+                watch.trial(result)
     return results
+
+
+def _in_turn(trials: list[Trial], recipe: Recipe) -> list[list[Trial]]:
+    """Trials that train for others as well, and then all others, which find their models."""
+    folders = {trial.name: trained_in(trial, recipe) for trial in trials}
+    times = Counter(folders.values())
+    first = {folders[trial.name]: trial.name for trial in reversed(trials)}
+    leads = {t.name for t in trials if times[folders[t.name]] > 1} & set(first.values())
+    turns = [[t for t in trials if (t.name in leads) is early] for early in (True, False)]
+    return [turn for turn in turns if turn]
 
 
 def _isolated(
@@ -155,7 +194,7 @@ def _isolated(
         os.close(metrics)
 
 
-class _Tail:
+class Tail:
     """Follows `metrics.jsonl` while workers append to it, on a thread of its own."""
 
     def __init__(self, path: Path, watch: Watch) -> None:
@@ -216,7 +255,10 @@ def _check(recipe: Recipe, trials: list[Trial]) -> None:
     check_boards(recipe, [(trial.name, trial.arm) for trial in trials])
     for trial in {(t.arm, t.variant): t for t in trials}.values():
         own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
-        technology_of(own.chip)
+        refuse_unrecorded(own, ARMS[trial.arm])
+        technology_of(for_chip(own, recipe.run.chips - 1).chip)
+        for remedy in own.stress.remedies:
+            remedy_named(remedy)
         task = task_named(own.task.name)
         task.check(own.task.settings)
         task.build(own.network)
@@ -224,6 +266,7 @@ def _check(recipe: Recipe, trials: list[Trial]) -> None:
 
 def _total_epochs(recipe: Recipe, trials: list[Trial]) -> int:
     total = 0
+    # Those that another trial has trained are counted too: they are passed at once.
     for trial in trials:
         arm = ARMS[trial.arm]
         own = recipe.with_settings(trial.overrides).for_arm(trial.arm)

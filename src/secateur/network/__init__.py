@@ -10,6 +10,12 @@ from secateur.network.attach import (
     settle_,
 )
 from secateur.network.calibrate import Saturation, calibrate_, first_order_errors, saturations
+from secateur.network.compensate import (
+    Scale,
+    calibration_currents,
+    compensate_,
+    uncompensate_,
+)
 from secateur.network.saved_chip import SavedChip, read_chip
 from secateur.network.saving import load_, pack, save, unpack_
 from secateur.network.search import Search
@@ -25,9 +31,12 @@ __all__ = [
     "PrunedWeight",
     "Saturation",
     "SavedChip",
+    "Scale",
     "Search",
     "Where",
     "calibrate_",
+    "calibration_currents",
+    "compensate_",
     "detach_",
     "first_order_errors",
     "is_due",
@@ -42,6 +51,7 @@ __all__ = [
     "saturations",
     "save",
     "settle_",
+    "uncompensate_",
     "unpack_",
     "write_tensors",
 ]

@@ -101,12 +101,21 @@ class Search:
         changed = any(self._changed(weight) for weight in self.weights)
         return changed and (self.changes + 1) % self.interval == 0
 
+    def _spent(self) -> list[Tensor]:
+        """Pulses that each edge has cost the more worn of its cells, shaped as the scores."""
+        wear = self.chip.ledger.switching
+        own = [(weight, wear[weight.region.cells]) for weight in self.weights]
+        return [
+            (cells if w.grain == "cell" else cells.view(-1, 2).amax(dim=1)).view(w.scores.shape)
+            for w, cells in own
+        ]
+
     def _look(self) -> None:
         for watch in self._watches:
             watch.look()
 
     def _select(self) -> None:
-        rule = self.rule.at(self.changes // self.interval)
+        standing = self.rule.at(self.changes // self.interval)
         held = [weight.hold_lost() for weight in self.weights]
         if any(held):
             self._look()
@@ -116,6 +125,7 @@ class Search:
             scores = [weight.scores for weight in self.weights]
             # A rule with a dead band would keep a lost edge for want of one to take its place.
             masks = [weight.still_kept() for weight in self.weights]
+            rule = standing.after(self._spent)
             lost = bool(self.deploy(rule.next(scores, masks, self.counts())))
 
     @torch.no_grad()

@@ -48,6 +48,8 @@ class Settling(Protocol):
 class ChipWeight(WeightSource):
     """A weight (G+ - G-) x gain of the pairs of a region, read anew at every forward pass.
 
+    `scale` is what `compensate_` has found: outputs are multiplied by it, digitally.
+
     Moving the module moves a simulated chip with it. Its numbers stay float32 whatever dtype the
     model is cast to; what it reads is cast to that dtype. A deep copy of a model holds a snapshot
     of its chip.
@@ -62,6 +64,7 @@ class ChipWeight(WeightSource):
     """
 
     gain: Tensor
+    scale: Tensor | None
 
     def __init__(
         self, chip: Chip, region: Region, *, circuit: Circuit, gain: float, seed: int, like: Tensor
@@ -79,6 +82,8 @@ class ChipWeight(WeightSource):
             "gain", torch.tensor(gain, dtype=torch.float64, device=_device_of(chip))
         )
         self._gain = gain
+        # Digital, found by `compensate_`: outputs are multiplied by it.
+        self.register_buffer("scale", None)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
     def forward(self) -> Reading:
@@ -93,7 +98,7 @@ class ChipWeight(WeightSource):
         if known is None and isinstance(self.circuit, ReadPerProduct):
             weight = self._learnable(self._laid_out(self._as_last_read())).to(self.dtype)
             board = BoardProducts(self.chip, self.region, self._gain)
-            return Reading(weight, gain=self._gain, key=key ^ 1, board=board)
+            return Reading(weight, None, self._gain, None, key ^ 1, self.scale, board)
         if known is None:
             self._check_level()
             cells = self.chip.read(self.region, key=key)
@@ -103,7 +108,7 @@ class ChipWeight(WeightSource):
             weight = self.level.weight(known.difference, deviation, gain=self._gain, key=key)
         weight = self._learnable(self._laid_out(weight)).to(self.dtype)
         # A second key, so that noise per product is independent of noise per read.
-        return Reading(weight, deviation, self._gain, self.level, key ^ 1)
+        return Reading(weight, deviation, self._gain, self.level, key ^ 1, self.scale)
 
     def statistics(self) -> PairStatistics | None:
         """Mean and noise of the pairs as the circuit sees them; None where the chip knows none."""
@@ -138,7 +143,11 @@ class ChipWeight(WeightSource):
     def plain(self) -> Tensor:
         """The weight as one more read of the chip gives it."""
         cells = self.chip.read(self.region, key=self._next_key())
-        return self._laid_out((cells[..., 0] - cells[..., 1]).mul_(self._gain)).to(self.dtype)
+        weight = (cells[..., 0] - cells[..., 1]).mul_(self._gain)
+        if self.scale is not None:
+            first = self.scale.dim() * int(self.region.inputs_first)
+            weight *= self.scale.view(*(1,) * first, -1, *(1,) * (weight.dim() - 1 - first))
+        return self._laid_out(weight).to(self.dtype)
 
     @property
     def shape(self) -> torch.Size:
@@ -157,6 +166,17 @@ class ChipWeight(WeightSource):
     def set_extra_state(self, state: Tensor) -> None:
         """Restores the number of reads."""
         self.uses.count = int(state)
+
+    def expect(self, scale: Tensor | None) -> None:
+        """Makes room for the scale of a state that is about to be loaded, or for none."""
+        held = None if scale is None else torch.empty_like(scale, device=self.device)
+        self.register_buffer("scale", held)
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        self.expect(arguments[0].get(f"{arguments[1]}scale"))
+        super()._load_from_state_dict(*arguments)  # type: ignore[no-untyped-call,unused-ignore]
+        self._gain = float(self.gain)
+        self.last_read = None
 
     def _next_key(self) -> int:
         # What is the same for every read is worked out once for each rank.
@@ -184,11 +204,6 @@ class ChipWeight(WeightSource):
         self.chip.to(self.device)
         self.last_read = None
         return self
-
-    def _load_from_state_dict(self, *arguments: Any) -> None:
-        super()._load_from_state_dict(*arguments)  # type: ignore[no-untyped-call,unused-ignore]
-        self._gain = float(self.gain)
-        self.last_read = None
 
 
 class ProgrammedWeight(ChipWeight):
