@@ -45,7 +45,7 @@ def ending(folder, state) -> dict:
 def survived(tmp_path, *, epochs: int, events: int, seed: int) -> Counts:
     ends = []
     for name, number in (("whole", 0), ("disturbed", events)):
-        folder = tmp_path / name / "trial"
+        folder = tmp_path / name / "trials" / "trial"
         state = tmp_path / name / "board.sqlite"
         counts = endure(recipe(epochs), folder, state, events=number, seed=seed)
         ends.append(ending(folder, state))
