@@ -15,6 +15,7 @@ import argparse
 import json
 import multiprocessing
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,8 +40,15 @@ from secateur.network import is_due, pack, write_tensors
 USUAL: dict[str, Any] = {"dead_band": 0.1, "interval": 4}
 
 
-def serve(folder: str, addresses: Any) -> None:
-    """The board's process."""
+def serve(folder: str, addresses: Any, used: Any) -> None:
+    """The board's process; `used` is told the seconds of processor time it has had."""
+
+    def tell() -> None:
+        while True:
+            used.value = time.process_time()
+            time.sleep(0.02)
+
+    threading.Thread(target=tell, daemon=True).start()
     torch.set_num_threads(1)
     keep_freed_memory()
     board = Board(lambda: SimulatedChip("taox-40nm", seed=0), Path(folder) / "board.sqlite")
@@ -50,14 +58,15 @@ def serve(folder: str, addresses: Any) -> None:
 
 
 @contextmanager
-def board_process(folder: Path) -> Iterator[str]:
-    """The address of a board in another process."""
+def board_process(folder: Path) -> Iterator[tuple[str, Any]]:
+    """The address of a board in another process, and its processor time so far."""
     context = multiprocessing.get_context("spawn")
     addresses = context.Queue()
-    process = context.Process(target=serve, args=(str(folder), addresses), daemon=True)
+    used = context.Value("d", 0.0)
+    process = context.Process(target=serve, args=(str(folder), addresses, used), daemon=True)
     process.start()
     try:
-        yield addresses.get(timeout=120)
+        yield addresses.get(timeout=120), used
     finally:
         process.kill()
         process.join()
@@ -119,8 +128,8 @@ def main() -> None:
     parts = ("the model's state, written", "the journal, written", "waiting for the board",
              "sending")  # fmt: skip
     spent = dict.fromkeys(parts, 0.0)
-    with TemporaryDirectory(dir=options.folder) as name, board_process(Path(name)) as address:
-        folder = Path(name)
+    with TemporaryDirectory(dir=options.folder) as name, board_process(Path(name)) as process:
+        folder, (address, used) = Path(name), process
         chip = JournaledChip(RemoteChip(address), Journal(folder / "journal.sqlite"))
         model = on_board(chip)
         watch(spent)
@@ -129,10 +138,12 @@ def main() -> None:
             "one process, read per step": stepper(pruned(ReadPerStep(), **USUAL)),
             "on a board": safely(model, folder / "state.safetensors", spent),
         }
-        times, steps = measure(models, options.rounds, spent)
+        times, processor, steps = measure(models, options.rounds, spent, used)
         sync = synchronisation(folder)
         chip.close()
     rows = rows_of(times)
+    for words, row in rows.items():
+        row["processor_ms"] = processor[words]
     share = {part: 1e3 * seconds / steps for part, seconds in spent.items()}
     share["all else: the digital part"] = rows["on a board"]["ms"] - sum(share.values())
     if options.json:
@@ -140,30 +151,41 @@ def main() -> None:
         print(json.dumps({**kept, "kind": "remote", "spent": share, "sync_ms": sync}, indent=1))
         return
     for words, row in rows.items():
-        ratios = ", ".join(f"x {row[key]:.2f} of {key}" for key in row if key != "ms")
-        print(f"{words:32s} {row['ms']:7.2f} ms   {ratios}")
+        ratios = ", ".join(f"x {row[key]:.2f} of {key}" for key in row if not key.endswith("ms"))
+        busy = f"{row['processor_ms']:7.2f} ms of processor time"
+        print(f"{words:32s} {row['ms']:7.2f} ms   {busy}   {ratios}")
     for words, ms in share.items():
         print(f"  {words:30s} {ms:7.2f} ms")
     print(f"  (a small file made durable here: {sync:.1f} ms)")
 
 
 def measure(
-    models: dict[str, Callable[[Tensor, Tensor], None]], rounds: int, spent: dict[str, float]
-) -> tuple[dict[str, list[float]], int]:
-    """Milliseconds per step of every block, the models taking turns; two rounds warm up."""
+    models: dict[str, Callable[[Tensor, Tensor], None]], rounds: int, spent: dict[str, float],
+    used: Any,
+) -> tuple[dict[str, list[float]], dict[str, float], int]:  # fmt: skip
+    """Milliseconds per step of every block, the models taking turns; two rounds warm up.
+
+    Also the processor time of a step, that of the board's process included, and the steps taken.
+    """
     inputs, targets = images(6000)
     times: dict[str, list[float]] = {name: [] for name in models}
+    processor = dict.fromkeys(models, 0.0)
     for number in range(rounds + 2):
         if number == 2:
             spent.update(dict.fromkeys(spent, 0.0))
         batches = [((number * BLOCK + n) * BATCH) % (len(targets) - BATCH) for n in range(BLOCK)]
         for name, step in models.items():
-            begin = time.perf_counter()
+            begin, busy = time.perf_counter(), time.process_time() + used.value
             for first in batches:
                 step(inputs[first : first + BATCH], targets[first : first + BATCH])
+            took = time.perf_counter() - begin
+            # The board tells its own with a delay.
+            time.sleep(0.1)
             if number >= 2:
-                times[name].append((time.perf_counter() - begin) / BLOCK * 1e3)
-    return times, rounds * BLOCK
+                times[name].append(took / BLOCK * 1e3)
+                busy = time.process_time() + used.value - busy
+                processor[name] += busy / BLOCK * 1e3 / rounds
+    return times, processor, rounds * BLOCK
 
 
 def rows_of(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:

@@ -27,6 +27,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+        _settle_name(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise FileError(
@@ -34,6 +35,17 @@ def write_atomically(path: Path, content: bytes) -> None:
             cause="a full disk or a folder without write permission",
             remedy="Free some space or choose another --out; what was there before is unharmed",
         ) from error  # fmt: skip
+
+
+def _settle_name(folder: Path) -> None:
+    """Makes a file's new name outlive a power cut too, where the system can tell a folder so."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_figure(path: Path, figure: Any) -> None:

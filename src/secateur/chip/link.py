@@ -80,7 +80,9 @@ class Link:
         check_secured(address, keys)
         self.address, self.owner, self._greeted = address, owner, on_greeting
         self._patience, self._timeout, self._keys = patience, timeout, keys
-        self._context = zmq.Context()
+        # Shared by the process: one of its own would wait, when it is collected, for sockets that
+        # were left open.
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._socket: zmq.Socket[bytes] | None = None
         self._monitor: Any = None
         self._limits = Limits()
@@ -121,7 +123,6 @@ class Link:
             self.wait()
 
     def __del__(self) -> None:
-        # A context would wait for sockets that nobody closes any more.
         if getattr(self, "_socket", None) is not None:
             self._drop()
 
@@ -134,7 +135,6 @@ class Link:
             except ChipError:
                 pass
             self._drop()
-        self._context.term()
 
     # --- Inside ------------------------------------------------------------------------------
 

@@ -76,7 +76,10 @@ class Server:
         self._lease, self._limits = lease, limits or Limits()
         self._owner: _Owner | None = None
         self._former: set[bytes] = set()
-        self._context = zmq.Context()
+        # Only who has a door needs a context of its own: there is one door in each.
+        self._context: zmq.Context[zmq.Socket[bytes]] = (
+            zmq.Context() if keys is not None else zmq.Context.instance()
+        )
         self._socket = self._context.socket(zmq.ROUTER)
         self._door: zmq.Socket[bytes] | None = None
         self._clients: dict[bytes, str] = {}
@@ -113,7 +116,7 @@ class Server:
         self._socket.close(linger=0)
         if self._door is not None:
             self._door.close(linger=0)
-        self._context.term()
+            self._context.term()
 
     # --- Requests ----------------------------------------------------------------------------
 

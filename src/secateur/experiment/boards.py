@@ -8,6 +8,9 @@ from secateur.errors import SettingError
 from secateur.experiment.arms import ARMS, MakeChip, chip_from, technology_of
 from secateur.experiment.recipe import ChipSettings, Recipe
 
+# Seconds that a run waits for a board that does not answer, as when its server is started again.
+_TIMEOUT = 600.0
+
 
 def chip_maker(folder: Path) -> MakeChip:
     """Makes a trial's chip: a simulated one, or a board with a journal in the trial's folder."""
@@ -32,7 +35,9 @@ def open_board(settings: ChipSettings, journal: Path) -> JournaledChip:
 
     assert settings.address is not None
     book = Journal(journal)
-    board = RemoteChip(settings.address, owner=f"run {book.run}", keys=settings.keys)
+    board = RemoteChip(
+        settings.address, owner=f"run {book.run}", keys=settings.keys, timeout=_TIMEOUT
+    )
     own = {"technology": technology_of(settings).identity()}
     if found := first_difference(own, {"technology": board.technology.identity()}):
         raise SettingError(
