@@ -17,8 +17,11 @@ from secateur.experiment.arms import Arm, arm_named, circuit_from, start_seed
 from secateur.experiment.checkpoint import restore_checkpoint, save_checkpoint
 from secateur.experiment.evaluate import chip_of, programming_energy_of, pulses_of
 from secateur.experiment.maps import save_arrays, save_maps
+from secateur.experiment.norms import share_norms
+from secateur.experiment.processes import Alone, Processes, check_alike
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.stress import stressed
+from secateur.experiment.trackers import Tracked
 from secateur.experiment.training import Trainer, keep_freed_memory
 from secateur.files import write_atomically
 from secateur.keyed import key_of
@@ -68,7 +71,8 @@ class Trial:
 
 def run_trial(
     trial: Trial, recipe: Recipe, folder: Path, *, data: Path | None,
-    report: Callable[[dict[str, Any]], None],
+    report: Callable[[dict[str, Any]], None], together: Processes | None = None,
+    track: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Trains and measures one trial, from its newest checkpoint where there is one.
 
@@ -80,8 +84,13 @@ def run_trial(
         folder: of this trial.
         data: where the task looks for its data first.
         report: told one line of figures after every epoch.
+        together: the processes that train it, all of which call this; one where None. The leading
+            one writes.
+        track: a tracker's name, or None.
     """
+    together = together or Alone()
     finished = _finished(folder)
+    together.meet()
     if finished is not None:
         return finished
     torch.set_num_threads(recipe.run.threads)
@@ -92,13 +101,18 @@ def run_trial(
     seed = key_of(recipe.run.seed, "chip", trial.chip) % 2**31
     loaded = task.load(data, own.task.settings)
     training, measured = _parts(loaded, trial.part)
-    trainer = _trainer(arm, task, own, training, seed)
-    notes = restore_checkpoint(folder, trainer)
+    trainer = _trainer(arm, task, own, training, seed=seed, together=together)
+    notes = [*loaded.notes, *_begin(folder, trainer, seed)]
+    tracked = _tracked(trial, own, folder, track) if track and together.leads else None
 
     def after_epoch(line: dict[str, Any]) -> None:
+        if not together.leads:
+            return
         save_checkpoint(folder, trainer)
         where = {"arm": trial.arm, "variant": trial.variant, "chip": trial.chip}
         report({**where, "split": trial.part, "epochs": trainer.epochs, **line})
+        if tracked:
+            tracked.log(line, trainer.progress.epoch)
 
     trainer.run(after_epoch)
     model = trainer.model
@@ -113,6 +127,11 @@ def run_trial(
         measure=lambda twin: dict(task.measure(twin, measured).figures),
         renew=lambda twin: renew_norms(twin, training, batch_size=own.training.batch_size),
     )  # fmt: skip
+    if not together.leads:
+        return result
+    if tracked:
+        tracked.log({trial.part: found.figures}, trainer.progress.epoch)
+        tracked.close()
     if trial.chip == 0 and trial.part == "test" and chip_of(model) is not None:
         save_maps(folder / "maps.npz", model)
         result["maps"] = f"trials/{folder.name}/maps.npz"
@@ -136,13 +155,14 @@ def renew_norms(model: nn.Module, samples: Samples, *, batch_size: int) -> None:
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     model.eval()
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
     for inputs, _ in batches(samples, batch_size):
         if len(inputs) == batch_size:
-            model(inputs)
+            model(inputs.to(device))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.eval()
@@ -152,7 +172,8 @@ def _calibrate(model: nn.Module, samples: Samples, *, batch_size: int) -> None:
     """Finds ranges for converters at output lines that no training has seen."""
     if saturations(model):
         first = itertools.islice(batches(samples, batch_size), _CALIBRATION_BATCHES)
-        calibrate_(model, (inputs for inputs, _ in first))
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        calibrate_(model, (inputs.to(device) for inputs, _ in first))
 
 
 def _finished(folder: Path) -> dict[str, Any] | None:
@@ -175,16 +196,42 @@ def _parts(data: Data[Any], part: Part) -> tuple[Any, Any]:
     return data.training_and_validation, data.test
 
 
-def _trainer(arm: Arm, task: Task, recipe: Recipe, training: Samples, seed: int) -> Trainer:
+def _begin(folder: Path, trainer: Trainer, seed: int) -> list[str]:
+    """Goes on from the newest checkpoint, if there is one; notes for the result."""
+    notes = restore_checkpoint(folder, trainer)
+    epoch, together = trainer.progress.epoch, trainer.together
+    check_alike(
+        lambda: torch.tensor([float(epoch)], dtype=torch.float64).to(together.device),
+        what="The checkpoints that processes see",
+        remedy="Put the run directory on a disk that all of them share",
+    )  # fmt: skip
+    if together.rank:
+        # What torch itself draws, for dropout, is another's on every rank.
+        torch.manual_seed(key_of(seed, "torch", together.rank, epoch))
+    return notes
+
+
+def _tracked(trial: Trial, recipe: Recipe, folder: Path, track: str) -> Tracked:
+    settings = {**recipe.table(), "trial": trial.name}
+    return Tracked(track, project=trial.name, folder=folder.parents[1] / "track", settings=settings)
+
+
+def _trainer(
+    arm: Arm, task: Task, recipe: Recipe, training: Samples, *, seed: int, together: Processes
+) -> Trainer:
     torch.manual_seed(key_of(seed, "torch"))
     steps = max(len(training) // recipe.training.batch_size, 1)
     # Convolutions and norms take a quarter less time on a CPU with the channels last.
     network = task.build(recipe.network)
     # torch's own stubs know `to` with a memory format only as a keyword of tensors.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if together.count > 1:
+        share_norms(network)
+    network.to(together.device)
     model = arm.attach(network, recipe, task=task, steps=steps, seed=seed)
     start = start_seed(recipe, seed) if arm.heeds("search.seed") else seed
-    return Trainer(model, training, recipe.training, seed=key_of(start, "order"))
+    order = key_of(start, "order")
+    return Trainer(model, training, recipe.training, seed=order, together=together)
 
 
 def _result(

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from secateur.chip import Chip, PairStatistics, Region
 from secateur.circuit import Circuit
 from secateur.keyed import key_of
-from secateur.network.reading import Reading, Uses, WeightSource, rank
+from secateur.network.reading import Reading, Uses, WeightSource
 from secateur.network.wiring import SeenPairs, layout_of
+from secateur.ranks import rank
 from secateur.topology import straight_through
 
 Grain = Literal["pair", "cell"]
