@@ -19,6 +19,7 @@ bench: .venv/.developed
 	$(BIN)/python -m benchmarks.selection
 	$(BIN)/python -m benchmarks.resnet
 	$(BIN)/python -m benchmarks.wires
+	$(BIN)/python -m benchmarks.monte_carlo
 
 lint: .venv/.developed
 	$(BIN)/ruff check .

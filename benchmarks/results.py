@@ -22,6 +22,8 @@ _SLOT = re.compile(r"(<!-- results:([\w-]+)(?::(\w+))? -->\n).*?(<!-- /results -
 _KEPT = ("command", "created", "machine", "versions", "seed", "chips", "title", "metrics")
 _MEMORY = "chip.technology="
 _OURS = ("pruned", "pruned-cells")
+_AS_IT_IS, _REMEDIED = "as it is", ("programmed", "pruned")
+_IN_WORDS = {"norms": "norms renewed", "global": "by array", "column": "by column"}
 
 Record = Mapping[str, Any]
 
@@ -59,15 +61,22 @@ def _mean_pulses(trials: Sequence[Record]) -> dict[str, float]:
     return {kind: sum(trial["pulses"][kind] for trial in trials) / len(trials) for kind in kinds}
 
 
-def _aged(trials: Sequence[Record], metric: str) -> dict[str, dict[str, float]]:
-    """The headline metric after each age with new norm statistics, mean of the chips."""
-    found: dict[str, list[float]] = {}
+def _aged(trials: Sequence[Record], metric: str) -> dict[str, Any]:
+    """The headline metric after each age, mean of the chips: norms renewed, and by remedy."""
+    found: dict[str, dict[str, list[float]]] = {}
     for trial in trials:
         for row in trial.get("stress", ()):
             if row["kind"] == "age":
-                found.setdefault(f"{row['value']:g}", []).append(row["renewed"][metric])
-    aged = {age: sum(values) / len(values) for age, values in found.items()}
-    return {"aged": aged} if aged else {}
+                tried = row["remedied"] if "remedied" in row else {"norms": row["renewed"]}
+                plain = {_AS_IT_IS: row["figures"]} if "figures" in row else {}
+                for name, figures in {**plain, **tried}.items():
+                    ages = found.setdefault(name, {})
+                    ages.setdefault(f"{row['value']:g}", []).append(figures[metric])
+    means = {
+        name: {age: sum(values) / len(values) for age, values in ages.items()}
+        for name, ages in found.items()
+    }
+    return {"aged": means["norms"], "remedied": means} if "norms" in means else {}
 
 
 def technologies_table(record: Record) -> list[str]:
@@ -83,6 +92,20 @@ def technologies_table(record: Record) -> list[str]:
     lines = _begin(("memory, % fresh → after a year", *(f"`{arm}`" for arm in arms)))
     for memory, texts in cells.items():
         lines.append(f"| `{memory}` | {' | '.join(texts.get(arm, '–') for arm in arms)} |")
+    return lines
+
+
+def remedies_table(record: Record) -> list[str]:
+    """One row a memory and arm: the headline metric fresh, and at the greatest age by remedy."""
+    rows = [row for row in record["rows"] if "remedied" in row and row["arm"] in _REMEDIED]
+    metric = next(iter(record["metrics"]))
+    tried = list(dict.fromkeys(name for row in rows for name in row["remedied"]))
+    lines = _begin(("memory", "arm", "fresh, %", *(_IN_WORDS.get(name, name) for name in tried)))
+    for row in rows:
+        values = [row["summary"][metric]["mean"]]
+        values += [found[max(found, key=float)] for found in map(row["remedied"].get, tried)]
+        figures = " | ".join(f"{100 * value:.1f}" for value in values)
+        lines.append(f"| `{row['variant'].removeprefix(_MEMORY)}` | `{row['arm']}` | {figures} |")
     return lines
 
 
@@ -180,7 +203,7 @@ def inference_table(record: Record) -> list[str]:
 TABLES: dict[str, Callable[[Record], list[str]]] = {
     "arms": arms_table, "variants": variants_table, "speed": speed_table,
     "wires": wires_table, "gains": gains_table, "inference": inference_table,
-    "technologies": technologies_table,
+    "technologies": technologies_table, "remedies": remedies_table,
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-pytest.register_assert_rewrite("secateur.testing")
+pytest.register_assert_rewrite("secateur.testing.chip", "secateur.testing.rule")
 torch.set_num_threads(1)
 settings.register_profile("house", deadline=None, derandomize=True, database=None, max_examples=60)
 settings.load_profile("house")

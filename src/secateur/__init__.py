@@ -15,13 +15,22 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from secateur.chip import Chip, FixedVoltage, Forming, SimulatedChip, VoltageRamp
+    from secateur.chip import (
+        Chip,
+        FixedVoltage,
+        Forming,
+        RecordedChip,
+        SimulatedChip,
+        VoltageRamp,
+    )
     from secateur.circuit import Circuit, Converters, Ideal, ReadPerProduct, ReadPerStep, Wired
     from secateur.device import Technology
     from secateur.errors import SecateurError
     from secateur.experiment.evaluate import Evaluation, evaluate
     from secateur.network import (
         calibrate_,
+        calibration_currents,
+        compensate_,
         detach_,
         load_,
         program_,
@@ -30,8 +39,9 @@ if TYPE_CHECKING:
         quantise_,
         save,
         settle_,
+        uncompensate_,
     )
-    from secateur.topology import Annealed, Rule, TopK
+    from secateur.topology import Annealed, FlipBudget, Rule, TopK
 
 # Looked up on first use: `secateur --help` does not wait for torch.
 _HOME = {
@@ -41,10 +51,12 @@ _HOME = {
     "Converters": "circuit",
     "Evaluation": "experiment.evaluate",
     "FixedVoltage": "chip",
+    "FlipBudget": "topology",
     "Forming": "chip",
     "Ideal": "circuit",
     "ReadPerProduct": "circuit",
     "ReadPerStep": "circuit",
+    "RecordedChip": "chip",
     "Rule": "topology",
     "SecateurError": "errors",
     "SimulatedChip": "chip",
@@ -53,6 +65,8 @@ _HOME = {
     "VoltageRamp": "chip",
     "Wired": "circuit",
     "calibrate_": "network",
+    "calibration_currents": "network",
+    "compensate_": "network",
     "detach_": "network",
     "evaluate": "experiment.evaluate",
     "load_": "network",
@@ -62,6 +76,7 @@ _HOME = {
     "quantise_": "network",
     "save": "network",
     "settle_": "network",
+    "uncompensate_": "network",
 }
 __all__ = [
     "Annealed",
@@ -70,10 +85,12 @@ __all__ = [
     "Converters",
     "Evaluation",
     "FixedVoltage",
+    "FlipBudget",
     "Forming",
     "Ideal",
     "ReadPerProduct",
     "ReadPerStep",
+    "RecordedChip",
     "Rule",
     "SecateurError",
     "SimulatedChip",
@@ -82,6 +99,8 @@ __all__ = [
     "VoltageRamp",
     "Wired",
     "calibrate_",
+    "calibration_currents",
+    "compensate_",
     "detach_",
     "evaluate",
     "load_",
@@ -91,6 +110,7 @@ __all__ = [
     "quantise_",
     "save",
     "settle_",
+    "uncompensate_",
 ]
 
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ _PICTURES = (".png", ".svg", ".pdf")
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file beside its place, then moves it there: a kill leaves the old one or the new.
 
+    Two writers of one file, on whatever machines, do not meet before the move: the last one wins.
+
     Raises:
         FileError: where it cannot be written, for instance on a full disk.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:

@@ -56,6 +56,26 @@ def test_the_slope_law_alone_does_not_survive_the_measured_weakest_cell(report) 
     assert 0.0 <= fit.share <= fit.share_limit < 0.7
 
 
+def test_a_technology_is_held_against_its_own_weakest_cell(report) -> None:
+    rows = {name: value for name, _, value, _ in report.rows()}
+    assert rows["weakest cell / spreads"] == pytest.approx(-2.6)
+    # Of 400 cells of pure percolation one like this is expected.
+    weak = TAOX.with_values(breakdown_lowest=3.433 - 5.0 * 0.114)
+    assert forming_report(weak, cells=40, seed=1).fit.slope_law_survives
+
+
+def test_without_a_weakest_cell_nothing_is_said_of_the_slope_law() -> None:
+    found = forming_report(Technology.load("hfox"), cells=40, seed=1)
+    rows = {name: value for name, _, value, _ in found.rows()}
+    assert rows["weakest cell / spreads"] is None
+    fit = found.fit
+    assert (fit.share, fit.pure_law, fit.slope_law_survives) == (None, None, None)
+    assert fit.share_limit == 1.0
+    assert float(found.formed.voltage.mean()) == pytest.approx(
+        found.technology.breakdown_voltage, rel=0.05
+    )
+
+
 def test_a_sample_of_pure_percolation_is_recognised() -> None:
     threshold = form_oxide(Oxide.of(), cells=100).threshold
     scale = math.sqrt(6.0) / math.pi

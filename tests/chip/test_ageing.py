@@ -195,6 +195,20 @@ def test_read_noise_grows_where_its_law_says_so() -> None:
     assert float((back / expected.view(-1))[formed].std()) == pytest.approx(1.0, abs=0.05)
 
 
+def test_an_aged_pcm_chip_reads_with_the_noise_share_of_what_was_programmed() -> None:
+    chip, region, cells = placed(Technology.load("pcm"))
+    chip.advance(30 * DAY)
+    law, gone = chip.technology, chip.programmed(region)
+    expected = law.read_deviation(chip.conductance(region), 30 * DAY, gone)
+    assert float((expected / law.read_deviation(chip.conductance(region), 30 * DAY)).min()) < 0.9
+    one = chip.read(region, key=1) - chip.conductance(region)
+    assert float((one / expected).view(-1).std()) == pytest.approx(1.0, abs=0.05)
+    pairs = torch.hypot(*expected.unbind(dim=-1))
+    torch.testing.assert_close(chip.statistics(region).deviation, pairs, rtol=1e-5, atol=0.0)
+    known = chip.cell_statistics(cells).deviation
+    torch.testing.assert_close(known, expected.view(-1), rtol=1e-5, atol=0.0)
+
+
 def test_state_and_copies_carry_the_clock() -> None:
     chip, region, cells = placed()
     chip.advance(DAY)

@@ -146,6 +146,49 @@ def test_written_cells_can_be_written_again_and_reset() -> None:
     assert float(low.median()) == pytest.approx(TAOX.low_conductance, rel=0.05)
 
 
+def test_a_written_cell_counts_as_the_state_it_is_nearer_to() -> None:
+    chip, region, cells = placed(TAOX.with_values(programming_error=0.0))
+    targets = spread_out(cells, 0.05, 1.0)
+    report = chip.write_verify(cells, targets)
+    met = ~torch.isin(cells, report.missed)
+    middle = (TAOX.low_conductance * HIGH) ** 0.5
+    clear = met & ((targets - middle).abs() > 0.1 * HIGH)
+    status = chip.status(region).view(-1)[cells]
+    assert torch.equal(status[clear] == chip.HIGH, targets[clear] > middle)
+    assert {chip.LOW, chip.HIGH} == set(status.tolist())
+
+
+def test_a_set_raises_every_written_cell_and_lowers_none() -> None:
+    chip, region, cells = placed()
+    chip.write_verify(cells, spread_out(cells, 0.1, 1.2))
+    written = chip.conductance(region).view(-1)[cells]
+    worn = chip.ledger.wear(cells)
+    chip.set(cells)
+    raised = chip.conductance(region).view(-1)[cells]
+    assert bool((raised >= written).all())
+    assert float(raised[written < 0.5 * HIGH].median()) == pytest.approx(HIGH, rel=0.03)
+    assert torch.equal(chip.ledger.wear(cells), worn + 1)
+    assert bool((chip.status(region).view(-1)[cells] == chip.HIGH).all())
+    # High cells: another SET finds nothing to raise.
+    chip.set(cells)
+    assert torch.equal(chip.conductance(region).view(-1)[cells], raised)
+
+
+def test_a_memory_of_two_states_is_in_one_of_them_after_a_write() -> None:
+    sound = Technology.load("stt-mram").with_values(stuck_low_fraction=0.0, stuck_high_fraction=0.0)
+    chip, region, cells = placed(sound)
+    law = chip.technology
+    high = torch.arange(len(cells)) % 2 == 0
+    chip.write_verify(cells, torch.where(high, law.high_conductance, law.low_conductance))
+    status = chip.status(region).view(-1)[cells]
+    assert torch.equal(status == chip.HIGH, high)
+    written = chip.conductance(region).view(-1)[cells]
+    chip.switch(cells, high)
+    assert torch.equal(chip.conductance(region).view(-1)[cells], written)
+    chip.switch(cells, ~high)
+    assert torch.equal(chip.status(region).view(-1)[cells] == chip.HIGH, ~high)
+
+
 @pytest.mark.parametrize(
     ("targets", "attempts"),
     [([1e-6], 10), ([1e-6, -1e-6], 10), ([1e-6, float("nan")], 10), ([1e-6, 1e-6], 0)],

@@ -1,5 +1,8 @@
 """Sums become levels, what is beyond the last is counted; noise meets every plane before that."""
 
+import math
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -20,6 +23,7 @@ from secateur.circuit import (
     bit_planes,
     digitise_,
 )
+from secateur.circuit import converters as converters_module
 from secateur.circuit.digitise import straight_through
 from secateur.errors import SettingError
 
@@ -188,6 +192,55 @@ def test_without_noise_per_product_the_same_inputs_give_the_same_codes(level: Ci
     batch = torch.ones(50, ROWS)
     outputs = converters.product(functional.linear, batch, weight, deviation, gain=GAIN, key=2)
     assert torch.equal(outputs, outputs[:1].expand_as(outputs))
+
+
+LAYERS = {
+    "linear": (functional.linear, (OUTPUTS, ROWS), (6, ROWS), False),
+    "sequence": (functional.linear, (OUTPUTS, ROWS), (3, 4, ROWS), False),
+    "alone": (functional.linear, (OUTPUTS, ROWS), (ROWS,), False),
+    "convolution": (functional.conv2d, (OUTPUTS, 3, 3, 3), (6, 3, 5, 5), False),
+    "one picture": (functional.conv2d, (OUTPUTS, 3, 3, 3), (3, 5, 5), False),
+    "grouped": (partial(functional.conv2d, groups=2), (4, 3, 2, 2), (6, 6, 4, 4), False),
+    "transposed": (functional.conv_transpose2d, (6, 4, 2, 2), (5, 6, 3, 3), True),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("training", [False, True])
+def test_planes_in_one_product_are_planes_one_by_one(monkeypatch, kind: str, training: bool):
+    """The same noise, codes, ranges, counts and gradients, however many are multiplied at once."""
+    linear, shape, size, inputs_first = LAYERS[kind]
+    draws = torch.Generator().manual_seed(0)
+    mean, deviation = (1e-5 * torch.randn(shape, generator=draws) for _ in range(2))
+    steps = torch.randint(-3, 4, size, generator=draws)
+    rows = shape[0] if inputs_first else math.prod(shape[1:])
+    columns = math.prod(shape) // rows
+    spans = ((0, rows // 2), (rows // 2, rows))
+    where = torch.arange(columns).expand(2, columns)
+    layout = Layout(shape, inputs_first, spans, where, where, seed=0)
+    asked = Converters(
+        ReadPerProduct(), output_bits=6, bit_serial=True, gain_spread=0.02, offset_spread=0.01,
+        columns_per_converter=1,
+    )  # fmt: skip
+    found = []
+    for stacked in (1, 1 << 19):
+        monkeypatch.setattr(converters_module, "_STACKED", stacked)
+        level = asked.bound(layout).train(training)
+        level.ranges = [1.0, 1.5]
+        weight = level.weight(mean, 0.05 * deviation.abs(), gain=GAIN, key=1).requires_grad_()
+        inputs = (steps * LEVELS.step).requires_grad_()
+        outputs = level.product(
+            linear, inputs, weight, 0.05 * deviation.abs(), gain=GAIN, key=2, levels=LEVELS
+        )
+        outputs.square().sum().backward()
+        counts = (level.conversions, int(level.saturated))
+        found.append(
+            (outputs.detach(), weight.grad, inputs.grad, torch.tensor(level.ranges), counts)
+        )
+    (*slow, counted), (*fast, as_counted) = found
+    assert counted == as_counted
+    for ours, theirs in zip(fast, slow, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 # --- Bad input ---------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import numpy as np
 import pages_of_laws
 import pytest
 import torch
+from scipy import stats
 
 from secateur.device import Technology, presets
 
@@ -60,6 +61,37 @@ def test_pcm_reads_and_drifts_as_published(days: float) -> None:
         spread = np.clip(-0.0125 * np.log(x) - 0.0059, 0.008, 0.045)
         expected = points * (seconds / 20.0) ** -(mean + spread * draw)
         np.testing.assert_allclose(now.numpy() * 1e6, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("days", [1.0, 365.0])
+def test_the_noise_share_of_an_aged_pcm_cell_is_that_of_its_programmed_state(days: float) -> None:
+    """sigma = G_drifted min(0.0088 / (G_programmed / Gmax)^0.65, 0.2) sqrt(ln(...))."""
+    pcm, seconds = Technology.load("pcm"), 20.0 + days * 86400.0
+    points = np.array(POINTS["pcm"], dtype=float)
+    drifted = points * (seconds / 20.0) ** -0.05
+    noise = pcm.read_deviation(
+        microsiemens(*drifted), days * 86400.0, programmed=microsiemens(*points)
+    ).numpy() * 1e6  # fmt: skip
+    growth = math.sqrt(math.log((seconds + 250e-9) / 500e-9))
+    expected = drifted * np.minimum(0.0088 / (points / 25) ** 0.65, 0.2) * growth
+    np.testing.assert_allclose(noise, expected, rtol=1e-4)
+
+
+def test_no_pcm_cell_drifts_upward() -> None:
+    """The exponent is the magnitude of a normal, which at low states has a wide spread."""
+    pcm, low = Technology.load("pcm"), microsiemens(0.3)
+    law = pcm.drift_law
+    draws = torch.randn(20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert bool((law.mean(low) + law.spread(low) * draws < 0.0).any())
+    cells = low.expand(len(draws))
+    age = torch.full_like(draws, 1e6)
+    aged = law.aged(cells, age, draws, draws, written=pcm.written_deviation)
+    found = -(aged / cells).log() / math.log(1.0 + 1e6 / 20.0)
+    assert float(found.min()) >= 0.0
+    mean, spread = float(law.mean(low)), float(law.spread(low))
+    assert (
+        stats.kstest(found.numpy(), stats.foldnorm(mean / spread, scale=spread).cdf).pvalue > 0.01
+    )
 
 
 def test_cmo_cells_read_and_drift_as_published() -> None:

@@ -41,7 +41,13 @@ def test_the_preset_holds_the_measured_figures() -> None:
     assert taox.read_noise == 0.02
     assert taox.high_cycle_spread == 0.05
     provenance = {row[0]: row[4] for row in taox.parameters()}
-    measured = ("breakdown_voltage", "breakdown_spread", "high_conductance", "read_noise")
+    measured = (
+        "breakdown_voltage",
+        "breakdown_spread",
+        "breakdown_lowest",
+        "high_conductance",
+        "read_noise",
+    )
     assert all(provenance[name].startswith("source: ") for name in measured)
     # Nobody has published these: they may not pass for measurements.
     unknown = ("low_conductance", "endurance", "high_cycle_spread", "read_voltage")

@@ -65,6 +65,26 @@ def test_memories_are_shown_fresh_and_at_their_greatest_age():
     assert "| `pcm` | 70.0 → 50.0 | 70.0 → 50.0 |" in made(kept)
 
 
+def test_memories_are_shown_with_each_remedy_at_their_greatest_age():
+    stress = [
+        {"kind": "age", "value": age, "figures": {"accuracy": 0.1},
+         "remedied": {"norms": {"accuracy": figure}, "column": {"accuracy": figure + 0.1}}}
+        for age, figure in ((86400.0, 0.6), (31557600.0, 0.5))
+    ]  # fmt: skip
+    trials = [{"test": {"accuracy": 0.7}, "validation": None, "pulses": {}, "stress": stress}]
+    result = {
+        "arm": "programmed", "variant": "chip.technology=pcm", "trials": trials,
+        "summary": {"accuracy": {"mean": 0.7, "interval95": None}},
+    }  # fmt: skip
+    about = dict.fromkeys(("command", "created", "seed", "chips", "title"), "x")
+    machine = {"processes": 1, "threads_per_process": 1, "cores": 2, "processor": "y"}
+    record = {**about, "machine": machine, "versions": {"torch": "2"},
+              "metrics": {"accuracy": "accuracy"}, "results": [result]}  # fmt: skip
+    table = made(thinned(record), "remedies")
+    assert "| memory | arm | fresh, % | as it is | norms renewed | by column |" in table
+    assert "| `pcm` | `programmed` | 70.0 | 10.0 | 50.0 | 60.0 |" in table
+
+
 def test_pages_name_no_record_that_is_not_there():
     named = set(
         re.findall(r"<!-- results:([\w-]+)(?::\w+)? -->", "".join(map(pages.named, _names())))

@@ -60,6 +60,7 @@ def test_a_setting_given_by_hand_beats_an_arms_own():
         ({"search.keep_fraction": 1.5}, ["search.keep_fraction", "1.5"]),
         ({"run.vary": {"training.epochs": []}}, ["run.vary", "training.epochs"]),
         ({"training.learning_rate": float("nan")}, ["training.learning_rate"]),
+        ({"stress.remedies": "norms"}, ["stress.remedies", "a list", "stress.remedies=["]),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_remedy(settings, words):

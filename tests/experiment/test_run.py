@@ -1,5 +1,6 @@
 """A run: complete, honest about its parts, and the same to the bit however often it is killed."""
 
+import copy
 import json
 import os
 import signal
@@ -28,6 +29,7 @@ def small(**settings) -> Recipe:
 
 
 def without_times(record: dict) -> dict:
+    record = copy.deepcopy(record)
     record = {key: value for key, value in record.items() if key not in TIMES}
     for group in record["results"]:
         for trial in group["trials"]:
@@ -50,7 +52,8 @@ def test_every_arm_runs_and_the_record_is_complete(tmp_path):
         assert bool(trial["pulses"]) == on_chip
         assert (trial["maps"] is not None) == on_chip
     lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
-    assert len([json.loads(line) for line in lines]) == len(ARM_NAMES)
+    # What `digital-quantised` has trained is what `programmed` writes.
+    assert len([json.loads(line) for line in lines]) == len(ARM_NAMES) - 1
 
 
 def test_a_selection_run_never_reads_the_test_set(tmp_path):
@@ -111,6 +114,37 @@ def test_an_arm_runs_once_where_a_varied_setting_makes_no_difference_to_it(tmp_p
     assert losses["programmed", 0.0] != losses["programmed", 0.3]
 
 
+def test_trials_that_train_the_same_model_train_it_once_and_measure_as_if_alone(tmp_path):
+    asked = {
+        "run.arms": ["digital-quantised", "programmed"], "training.epochs": 2,
+        "run.vary": {"chip.values.programming_error": (0.0, 0.3)},
+    }  # fmt: skip
+    together = run_experiment(small(**asked), tmp_path / "run")
+    trained = list((tmp_path / "run/trained").iterdir())
+    assert len(trained) == 1
+    lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    for error in (0.0, 0.3):
+        alone = small(**{**asked, "run.arms": ["programmed"],
+                         "run.vary": {"chip.values.programming_error": (error,)}})  # fmt: skip
+        (own,) = without_times(run_experiment(alone, tmp_path / f"{error}"))["results"]
+        (same,) = (
+            group for group in without_times(together)["results"]
+            if group["arm"] == "programmed" and group["overrides"] == own["overrides"]
+        )  # fmt: skip
+        for trial in (own["trials"][0], same["trials"][0]):
+            trial["maps"] = bool(trial["maps"])
+        assert same == own
+    # A follower that is cut off trains for itself, and comes to the same.
+    for path in trained[0].iterdir():
+        path.unlink()
+    (
+        tmp_path / "run/trials/programmed-chip.values.programming_error=0.3-chip0/result.json"
+    ).unlink()
+    again = run_experiment(small(**asked), tmp_path / "run", resume=True)
+    assert without_times(again)["results"] == without_times(together)["results"]
+
+
 def test_every_level_of_the_circuit_is_in_the_record(tmp_path):
     """Reading, wires and converters, with what they have cut off and how wrong they may be."""
     recipe = small(**{
@@ -125,6 +159,17 @@ def test_every_level_of_the_circuit_is_in_the_record(tmp_path):
         assert words in physics["circuit"]
     assert 0.0 <= physics["saturated_share"] < 0.05
     assert 0.0 < physics["first_order_error"] < 0.5
+
+
+def test_ranges_that_cut_nearly_everything_are_told(tmp_path):
+    recipe = small(**{
+        "run.arms": ["programmed"], "training.epochs": 1, "converters.output_bits": 8,
+        "converters.output_headroom": 0.05,
+    })  # fmt: skip
+    (group,) = run_experiment(recipe, tmp_path / "run")["results"]
+    (note,) = group["trials"][0]["notes"]
+    assert "beyond their converters' last level" in note
+    assert "converters.output_headroom" in note
 
 
 def test_levels_are_composed_from_settings():
@@ -178,10 +223,10 @@ def test_killed_at_any_moment_and_resumed_the_record_is_the_same(tmp_path, arm):
     out = tmp_path / "cut"
     run, kills = start(out, *settings), 0
     for epoch in (2, 5, 9):
-        checkpoints = out / "trials" / f"{arm}-chip0"
+        folder = f"trials/{arm}-chip0" if arm == "pruned-cells" else "trained/*"
         deadline = time.monotonic() + 60
         # Just after a checkpoint, in the middle of the next epoch.
-        while not list(checkpoints.glob(f"checkpoint-{epoch:04d}.*")) and run.poll() is None:
+        while not list(out.glob(f"{folder}/checkpoint-{epoch:04d}.*")) and run.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.005)
         if run.poll() is None:

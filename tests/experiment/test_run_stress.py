@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from secateur.chip import SimulatedChip
+from secateur.device import Technology
+from secateur.errors import SettingError
 from secateur.experiment.recipe import Recipe, Stress
 from secateur.experiment.runner import run_experiment
 from secateur.experiment.stress import fail_cells, stressed
@@ -77,6 +79,31 @@ def test_the_model_itself_is_left_as_it_is(model):
     assert chip_of(model).ledger.totals() == pulses
 
 
+def test_compensation_gives_back_what_drift_has_taken():
+    law = {"law": "power", "exponent": 0.1, "exponent_spread": 0.0, "reference_age": 20.0}
+    chip = SimulatedChip(Technology.load("taox-40nm").with_values(drift_law=law), seed=2)
+    model = prune_(torch.nn.Sequential(torch.nn.Linear(40, 30)), chip)
+    inputs = torch.rand(20, 40)
+    before = model(inputs)
+
+    def error(twin):
+        return {"error": float(((twin(inputs) - before).norm() / before.norm()).detach())}
+
+    stress = Stress(ages=(3e7,), remedies=("norms", "global", "column", "column + norms"))
+    (row,) = stressed(model, stress, measure=error, renew=lambda _: None, seed=0)
+    plain, tried = row["figures"]["error"], {n: f["error"] for n, f in row["remedied"].items()}
+    # A quarter of the current is left. Read noise stays: 2 % of a cell is 13 % of a pair.
+    assert plain > 0.6
+    assert tried["norms"] == pytest.approx(plain, abs=0.02)
+    assert max(tried["global"], tried["column"], tried["column + norms"]) < 0.2
+
+
+def test_an_unknown_remedy_is_refused_by_name(model):
+    with pytest.raises(SettingError, match="'colunm'"):
+        stressed(model, Stress(remedies=("global+colunm",)), measure=measure,
+                 renew=lambda _: None, seed=0)  # fmt: skip
+
+
 def test_no_hardship_is_none():
     assert stressed(torch.nn.Linear(2, 2), Stress(ages=(1.0,)), measure=measure,
                     renew=lambda _: None, seed=0) == []  # fmt: skip
@@ -86,7 +113,8 @@ def test_a_run_records_the_hardships_of_arms_with_a_chip(tmp_path):
     recipe = Recipe.parse(
         {"task": "digits", "network": {"channels": 4, "hidden": 12},
          "training": {"epochs": 2, "batch_size": 30},
-         "stress": {"ages": [86400.0], "failed": [0.0, 0.6]},
+         "stress": {"ages": [86400.0], "failed": [0.0, 0.6],
+                    "remedies": ["norms", "global", "column+norms"]},
          "run": {"arms": ["digital", "pruned"], "split": "validation"}}, where="test",
     )  # fmt: skip
     record = run_experiment(recipe, tmp_path / "run")
@@ -97,4 +125,5 @@ def test_a_run_records_the_hardships_of_arms_with_a_chip(tmp_path):
     # Only the draws of read noise differ where nothing has failed.
     assert sound["figures"]["accuracy"] == pytest.approx(pruned["validation"]["accuracy"], abs=0.03)
     assert broken["figures"]["accuracy"] < sound["figures"]["accuracy"]
-    assert broken["renewed"] != broken["figures"]
+    assert list(broken["remedied"]) == ["norms", "global", "column+norms"]
+    assert broken["remedied"]["norms"] != broken["figures"]

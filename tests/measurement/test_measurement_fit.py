@@ -117,6 +117,25 @@ def warned(fit, words: str) -> bool:
     return any(words in warning for warning in fit.warnings)
 
 
+def test_numbers_in_another_unit_than_their_heading_are_doubted() -> None:
+    columns = measured(cycles=1, reads=1)
+    sound = fit_reads(reads_from(columns, source="bench.csv"), like=KNOWN, name="mine")
+    assert not warned(sound, "unit in the heading")
+    heading = next(name for name in columns if name.startswith("conductance"))
+    columns[heading] = 1e-6 * columns[heading]
+    assert warned(
+        fit_reads(reads_from(columns, source="bench.csv"), like=KNOWN, name="mine"),
+        "unit in the heading",
+    )
+
+
+def test_the_lowest_forming_voltage_is_taken_over_with_the_number_of_cells() -> None:
+    columns = measured(cycles=1, reads=1)
+    found = fit_reads(reads_from(columns, source="b.csv"), like=KNOWN, name="mine").technology
+    assert found.breakdown_lowest == pytest.approx(columns["forming_voltage [V]"].min())
+    assert found.breakdown_cells == len(np.unique(columns["cell"]))
+
+
 def test_a_single_pass_supports_neither_cycles_nor_noise_nor_drift() -> None:
     columns = measured(cycles=1, reads=1)
     for name in ("time [s]", "forming_voltage [V]", "cycle"):

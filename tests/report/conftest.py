@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 import synthetic
+import synthetic_sweep
 
 from secateur.report import write_report
+from secateur.report.sweep_page import write_sweep_page
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +40,10 @@ def joint_page(
     small_run: Path, digital_run: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     return write_report([small_run, digital_run], tmp_path_factory.mktemp("pages") / "joint.html")
+
+
+@pytest.fixture(scope="session")
+def sweep_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweeps") / "sweep"
+    content = synthetic_sweep.results()
+    return write_sweep_page(synthetic_sweep.write(folder, content), folder / "report.html")

@@ -90,7 +90,7 @@ def look(browser: webdriver.Chrome, page: Path, width: int, scheme: str) -> None
     browser.get(page.as_uri())
 
 
-@pytest.fixture(params=["full_page", "digital_page", "joint_page"])
+@pytest.fixture(params=["full_page", "digital_page", "joint_page", "sweep_page"])
 def page(request: pytest.FixtureRequest) -> Path:
     return request.getfixturevalue(request.param)
 

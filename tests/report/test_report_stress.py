@@ -16,24 +16,35 @@ def run_of(folder: Path) -> Run:
     for chip, trial in enumerate(results[1]["trials"]):
         trial["stress"] = [
             {"kind": kind, "value": value, "figures": {"accuracy": 0.5 + 0.1 * chip},
-             "renewed": {"accuracy": 0.7 + 0.1 * chip}}
+             "remedied": {"norms": {"accuracy": 0.7 + 0.1 * chip},
+                          "column+norms": {"accuracy": 0.8}}}
             for kind, value in (("age", 86400.0), ("age", 3.16e7), ("failed", 0.05))
         ]  # fmt: skip
     return read_run(synthetic.write_run(folder, synthetic.record(results, chips=2)))
 
 
 def test_a_row_is_a_hardship_with_means_over_the_chips(tmp_path: Path) -> None:
-    rows = stress.table(run_of(tmp_path))
+    found = stress.table(run_of(tmp_path))
+    rows = found["rows"]
+    assert found["remedies"] == [
+        "as it is", "norms renewed", "compensated by column, norms renewed"
+    ]  # fmt: skip
     assert [row["what"] for row in rows] == ["1 day", "1 year", "5.0\u202f% failed"]
-    assert {(row["arm"], row["figures"], row["renewed"]) for row in rows} == {
-        ("pruned", "55.0", "75.0")
-    }
+    assert {(row["arm"], *row["figures"]) for row in rows} == {("pruned", "55.0", "75.0", "80.0")}
+
+
+def test_records_of_earlier_runs_knew_renewed_norms_only() -> None:
+    row = {"kind": "age", "value": 1.0, "figures": {"accuracy": 0.5}, "renewed": {"accuracy": 0.6}}
+    assert stress.remedied(row) == {"as it is": {"accuracy": 0.5}, "norms": {"accuracy": 0.6}}
 
 
 def test_a_plate_needs_two_points_to_draw_a_line(tmp_path: Path) -> None:
-    (plate,) = stress.plates("k", run_of(tmp_path))
-    assert plate.title == "After some time"
-    assert plate.legend == ("pruned",)
+    plates = stress.plates("k", run_of(tmp_path))
+    assert [plate.title for plate in plates] == [
+        "After some time: norms renewed",
+        "After some time: compensated by column, norms renewed",
+    ]
+    assert all(plate.legend == ("pruned",) for plate in plates)
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,11 @@ def worn_out(law: Technology, wear: Tensor, spare: Tensor) -> Tensor | None:
     return wear > device.endurance_limit(draw, median=law.endurance, spread=law.endurance_spread)
 
 
+def nearer_high(law: Technology, conductance: Tensor) -> Tensor:
+    """Mask of conductances that are nearer to the high state than to the low one, as a ratio."""
+    return conductance > math.sqrt(law.low_conductance * law.high_conductance)
+
+
 def on_open_lines(
     law: Technology, pairs: Tensor, geometry: Geometry, *, seed: int, purposes: tuple[int, int]
 ) -> Tensor:

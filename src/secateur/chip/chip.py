@@ -1,7 +1,7 @@
 """A chip: macros of cells, and the commands of the hardware."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Placement, Region
 from secateur.chip.state import ChipState, identity_of
+from secateur.chip.window import Window
 from secateur.device import Technology
 from secateur.errors import ChipError
 
@@ -61,8 +62,8 @@ class Chip(ABC):
     LOW: ClassVar[int] = 1
     HIGH: ClassVar[int] = 2
 
-    # Whether `state` has something to give.
-    saves: ClassVar[bool] = False
+    # Whether `restore` can bring the cells back: those of a real chip only pulses can change.
+    saves: bool = False
 
     @abstractmethod
     def place(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:
@@ -126,6 +127,14 @@ class Chip(ABC):
         self.reset(cells[~up])
         self.set(cells[up])
 
+    def switch_verify(self, cells: Tensor, up: Tensor) -> Tensor:
+        """Switches formed cells; those that were looked at and did not follow, int64.
+
+        None of them where a chip does not look back, as most do not.
+        """
+        self.switch(cells, up)
+        return cells[:0]
+
     @abstractmethod
     def write_verify(
         self, cells: Tensor, targets: Tensor, *, tolerance: float = 0.02, attempts: int = 10
@@ -162,9 +171,35 @@ class Chip(ABC):
         Each of the n multiplications meets the cells with fresh noise.
         """
 
+    def begin_multiply(self, region: Region, voltages: Tensor, *, key: int) -> Callable[[], Tensor]:
+        """`multiply` whose answer may come later: calling the result waits for it.
+
+        Until then the voltages must stay as they are; they may be on their way, even twice.
+        """
+        currents = self.multiply(region, voltages, key=key)
+        return lambda: currents
+
+    def begin_convolve(
+        self, region: Region, maps: Tensor, window: Window, *, key: int
+    ) -> Callable[[], Tensor]:
+        """`multiply` of every patch that a window sees: currents (N, outputs, *places), later.
+
+        Args:
+            region: of a weight (outputs, channels, *kernel).
+            maps: volts (N, channels, *size).
+            window: how patches are cut.
+            key: of the noise.
+        """
+        currents = self.begin_multiply(region, window.patches(maps), key=key)
+        return lambda: window.laid_out(currents(), maps)
+
     @abstractmethod
     def status(self, region: Region) -> Tensor:
-        """PRISTINE, LOW or HIGH per cell, int8 of shape (*region.shape, 2)."""
+        """PRISTINE, LOW or HIGH per cell, int8 of shape (*region.shape, 2).
+
+        A cell that was written to a value is in the state that it is nearer to, as a ratio; SET and
+        RESET both move it, unless the memory has two states only.
+        """
 
     @abstractmethod
     def conducting(self, cells: Tensor) -> Tensor:
@@ -192,6 +227,10 @@ class Chip(ABC):
     @abstractmethod
     def to(self, device: torch.device) -> None:
         """Moves a simulated chip's tensors to a device; a real chip stays where it is."""
+
+    def close(self) -> None:
+        """Lets go of a board, once what was asked of it is done; nothing to do for a simulation."""
+        return
 
     # --- Saving ------------------------------------------------------------------------------
 

@@ -36,6 +36,8 @@ def global_scale(fresh: Tensor, aged: Tensor) -> Tensor:
 def column_scale(fresh: Tensor, aged: Tensor) -> Tensor:
     """One factor for each output line: the least-squares fit of then by now.
 
+    Noise of the aged outputs pulls the factors towards zero: average repeated reads first.
+
     Args:
         fresh: calibration outputs of the fresh array, (n, outputs), any unit.
         aged: outputs for the same inputs now, the same shape and unit.

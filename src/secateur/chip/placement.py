@@ -109,6 +109,11 @@ class Region:
         """The region's pair numbers: half its cell numbers."""
         return slice(self.first_cell // 2, self.first_cell // 2 + self.weights)
 
+    def as_matrix(self, values: Tensor) -> Tensor:
+        """Values of the weights, shaped as they or flat, as (inputs, outputs)."""
+        flat = values.reshape(self.shape[0], -1)
+        return flat if self.inputs_first else flat.T
+
     def pair_addresses(self, geometry: Geometry) -> Tensor:
         """Physical pair address (macro, row, pair column in mixed radix) of each weight, int64."""
         inputs, outputs = self.matrix
@@ -136,10 +141,13 @@ class Placement:
     Args:
         geometry: of every macro.
         macros: how many the chip has, or None for as many as it takes.
+        most_cells: how many cells there are, where these fill no whole macros.
     """
 
-    def __init__(self, geometry: Geometry, *, macros: int | None = None) -> None:
-        self.geometry, self.limit = geometry, macros
+    def __init__(
+        self, geometry: Geometry, *, macros: int | None = None, most_cells: int | None = None
+    ) -> None:
+        self.geometry, self.limit, self.most_cells = geometry, macros, most_cells
         self.regions: list[Region] = []
         self._shelves: list[_Shelf] = []
         self._free_row: list[int] = []
@@ -168,6 +176,8 @@ class Placement:
         probe = Region(name, shape, inputs_first, self.cells, ())
         inputs, outputs = probe.matrix
         rows, pairs = self.geometry.rows, self.geometry.pairs_per_row
+        if self.most_cells is not None and self.cells + 2 * probe.weights > self.most_cells:
+            raise self._full(name, probe.weights)
         before = self._snapshot()
         tiles: list[Tile] = []
         for i in range(0, inputs, rows):
@@ -248,7 +258,7 @@ class Placement:
         self._shelves, self._free_row = before
 
     def _full(self, name: str, weights: int) -> ChipError:
-        total = (self.limit or 0) * self.geometry.cells
+        total = self.most_cells or (self.limit or 0) * self.geometry.cells
         return ChipError(
             f"No room for the {weights} weights ({2 * weights} cells): "
             f"{self.cells} of the chip's {total} cells are taken",

@@ -1,29 +1,31 @@
 """A simulated chip: the device's physics applied to every cell that a pulse reaches."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from secateur import device
-from secateur.chip import cell_laws
+from secateur.chip import cell_laws, keeping, products
 from secateur.chip.ageing import Ages
 from secateur.chip.cells import refuse_foreign, refuse_repeated
 from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
-from secateur.chip.columns import column_sums
 from secateur.chip.forming import FixedVoltage, Forming
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Geometry, Placement, Region, as_macro
-from secateur.chip.room import appended, with_room
+from secateur.chip.room import appended
 from secateur.chip.state import ChipState, in_words
+from secateur.chip.window import Window
 from secateur.chip.writing import write_and_verify
 from secateur.device import Technology
 from secateur.keyed import cell_words, first_normals, normal, normals, uniforms
 
 # What a cell's draw is for. Draw number 0 of _CELL is frozen at birth, number n is its n-th pulse.
 _CELL, _BIRTH, _VERIFY, _RELAX, _AGE, _INPUT_LINE, _OUTPUT_LINE = range(7)
+# Status of a cell that was written to a value: it is neither low nor high, and any pulse moves it.
+_BETWEEN = 3
 # Cells that a command treats at a time: the draws of so many fit a processor's cache.
 _PART = 1 << 16
 
@@ -80,15 +82,7 @@ class SimulatedChip(Chip):
 
     def expect(self, weights: int) -> None:
         """See `Chip.expect`."""
-        cells = self._conductance.numel() + 2 * weights
-        one = self._programmed is self._conductance
-        for name, held in vars(self).items():
-            if isinstance(held, Tensor) and not (one and name == "_programmed"):
-                halves = 2 if name in ("_address", "_difference", "_deviation") else 1
-                setattr(self, name, with_room(held, cells // halves))
-        self._programmed = self._conductance if one else self._programmed
-        self._ages.expect(cells)
-        self.ledger.expect(cells)
+        keeping.make_room(self, weights)
 
     def read(self, region: Region, *, key: int) -> Tensor:
         """See `Chip.read`."""
@@ -96,8 +90,8 @@ class SimulatedChip(Chip):
         conductance = self._conductance[region.cells]
         self.ledger.reads += 1
         draw = normal((*region.shape, 2), key=key, device=self.device)
-        deviation = self.technology.read_deviation(conductance, self._ages.of(region.cells))
-        return (conductance + deviation * draw.view(-1)).view(*region.shape, 2)
+        noise = self._noise(region.cells) * draw.view(-1)
+        return (conductance + noise).view(*region.shape, 2)
 
     def read_back(self, cells: Tensor) -> Tensor:
         """See `Chip.read_back`."""
@@ -106,19 +100,27 @@ class SimulatedChip(Chip):
         return torch.cat([self._read_back(part) for part in torch.split(cells, _PART)])
 
     def _read_back(self, cells: Tensor) -> Tensor:
-        known = self._conductance[cells]
-        spread = self.technology.read_deviation(known, self._ages.of(cells))
         draws = first_normals(self._words(cells, self.ledger.counts(cells), _VERIFY))
-        return known + spread * draws
+        return self._conductance[cells] + self._noise(cells) * draws
 
     def multiply(self, region: Region, voltages: Tensor, *, key: int) -> Tensor:
         """See `Chip.multiply`."""
-        return column_sums(voltages, region, self.statistics(region), key=key)
+        return products.currents(region, self.statistics(region), voltages, key=key)
+
+    def begin_convolve(
+        self, region: Region, maps: Tensor, window: Window, *, key: int
+    ) -> Callable[[], Tensor]:
+        """See `Chip.begin_convolve`."""
+        known = self.statistics(region)
+        return lambda: products.convolved(region, known, maps, window, key=key)
 
     def status(self, region: Region) -> Tensor:
         """See `Chip.status`."""
         self.placement.check(region)
-        return self._status[region.cells].view(*region.shape, 2).clone()
+        status = self._status[region.cells]
+        high = cell_laws.nearer_high(self.technology, self._programmed[region.cells])
+        nearer = self.LOW + high.to(torch.int8)
+        return torch.where(status == _BETWEEN, nearer, status).view(*region.shape, 2)
 
     def statistics(self, region: Region) -> PairStatistics:
         """See `Chip.statistics`: views, in step with every pulse until a weight is placed."""
@@ -137,8 +139,8 @@ class SimulatedChip(Chip):
         law = self.technology
         pristine = self._conductance.new_full((1,), law.pristine_conductance)
         everyone = torch.cat([self._conductance, pristine])
-        deviation = law.read_deviation(self._conductance, self._ages.of(slice(None)))
-        noise = torch.cat([deviation.to(pristine.dtype), law.read_deviation(pristine)])
+        deviation = self._noise(slice(None)).to(pristine.dtype)
+        noise = torch.cat([deviation, law.read_deviation(pristine)])
         return CellStatistics(everyone.take(cells), noise.take(cells))
 
     def conductance(self, region: Region) -> Tensor:
@@ -220,7 +222,7 @@ class SimulatedChip(Chip):
 
     def state(self) -> ChipState:
         """See `Chip.state`."""
-        held = self._cells(self._ages, self._programmed)
+        held = keeping.saved_of(self, self._ages, self._programmed)
         held["reads"] = torch.tensor(self.ledger.reads)
         return ChipState({name: t.clone() for name, t in held.items()}, self.identity())
 
@@ -230,19 +232,10 @@ class SimulatedChip(Chip):
         ages = self._ages.shaped(passed=any(c is not None and bool(c.any()) for c in clocks))
         apart = "programmed" in state.tensors
         programmed = torch.empty_like(self._conductance) if apart else self._conductance
-        state.copy_to(self._cells(ages, programmed), self.identity())
+        state.copy_to(keeping.saved_of(self, ages, programmed), self.identity())
         self._ages, self._programmed = ages, programmed
         self.ledger.reads = int(state.tensors["reads"])
         self._derive(slice(None))
-
-    def _cells(self, ages: Ages, programmed: Tensor) -> dict[str, Tensor]:
-        """What is saved; while no time has passed, `programmed` and the ages go without saying."""
-        return {
-            "conductance": self._conductance,
-            **({} if programmed is self._conductance else {"programmed": programmed}),
-            "status": self._status, "stuck": self._stuck, "form": self.ledger.form,
-            "set": self.ledger.set, "reset": self.ledger.reset, **ages.tensors(),
-        }  # fmt: skip
 
     # --- Pulses: the only code that changes a conductance ---------------------------------------
 
@@ -297,10 +290,8 @@ class SimulatedChip(Chip):
 
     def switch(self, cells: Tensor, up: Tensor) -> None:
         """See `Chip.switch`; the draws of both kinds of pulse are made at once."""
-        cells = self._checked(cells)
-        for part, raised in zip(
-            torch.split(cells, _PART), torch.split(up.to(self.device), _PART), strict=True
-        ):
+        cells, up = self._checked(cells), up.to(self.device)
+        for part, raised in zip(torch.split(cells, _PART), torch.split(up, _PART), strict=True):
             self._switch(part, raised)
 
     def write_verify(
@@ -332,13 +323,14 @@ class SimulatedChip(Chip):
         worn = cell_laws.worn_out(law, self.ledger.wear(cells), own[1::2])
         if worn is not None:
             self._stuck[cells[worn]] = True
-        # HIGH cells can be lowered and LOW ones raised, unless they are stuck.
-        moves = (self._status[cells] == self.HIGH - up.to(torch.int8)) & ~self._stuck[cells]
+        # HIGH cells can be lowered, LOW ones raised, and written ones both, unless they are stuck.
+        status, there = self._status[cells], self.LOW + up.to(torch.int8)
+        moves = (status != there) & (status != self.PRISTINE) & ~self._stuck[cells]
         if not bool(moves.all()):
             cells, up, own, new = cells[moves], up[moves], own[:, moves], new[:, moves]
             median = median[moves] if median is not None else None
-        # A SET that stops at a small current finds a cell already above it: no change.
-        floor = None if median is None else self._conductance[cells]
+        # No SET lowers: one that stops at a small current may find a cell already above it.
+        floor = self._conductance[cells]
         self._change(cells, cell_laws.switched(law, own, new, up, median=median, floor=floor))
         self._status[cells] = self.LOW + up.to(torch.int8)
 
@@ -349,8 +341,9 @@ class SimulatedChip(Chip):
         written = self._conductance[cells]
         settled = device.relaxed(written, draw, deviation=law.written_deviation(written))
         self._change(cells, settled)
-        # In between the states, or near the low one: the next RESET lowers it all the same.
-        self._status[cells] = self.HIGH
+        # A memory of two states has nothing in between.
+        if law.levels != 2:
+            self._status[cells] = _BETWEEN
 
     def _change(self, cells: Tensor, conductance: Tensor) -> None:
         self._conductance[cells] = conductance
@@ -363,8 +356,14 @@ class SimulatedChip(Chip):
         """Brings what is known of pairs in step with their cells."""
         both = self._conductance.view(-1, 2)[pairs]
         self._difference[pairs] = both[:, 0] - both[:, 1]
+        left = self._programmed.view(-1, 2)[pairs]
         age = self._ages.of_pairs(pairs)
-        self._deviation[pairs] = self.technology.pair_deviation(both, age)
+        self._deviation[pairs] = self.technology.pair_deviation(both, age, left)
+
+    def _noise(self, cells: Tensor | slice) -> Tensor:
+        """Standard deviation of one read of each cell."""
+        left, age = self._programmed[cells], self._ages.of(cells)
+        return self.technology.read_deviation(self._conductance[cells], age, left)
 
     def _words(self, cells: Tensor, counts: Tensor | int, purpose: int) -> Tensor:
         addresses = 2 * self._address[cells >> 1] + (cells & 1)

@@ -21,6 +21,11 @@ def blocks(values: Tensor) -> Iterator[Tensor]:
     return iter(torch.split(values, max(_BLOCK * len(values) // values.numel(), 1)))
 
 
+def equal_parts(values: Tensor, count: int) -> tuple[Tensor, ...]:
+    """So many equal parts along the first axis, views; one is the tensor itself."""
+    return (values,) if count == 1 else values.view(count, -1, *values.shape[1:]).unbind()
+
+
 def flat(values: Tensor) -> Tensor:
     """`values` without axes, in the order of memory: a view where there are no gaps."""
     last = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)

@@ -1,14 +1,14 @@
 """Levels of fidelity: how inputs and cells become outputs. Levels are objects, not flags."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from secateur.circuit.blocks import blocks
+from secateur.circuit.blocks import blocks, equal_parts
 from secateur.keyed import generator, normal
 
 if TYPE_CHECKING:
@@ -54,10 +54,11 @@ class Circuit(ABC):
 
     def add_noise(
         self, outputs: Tensor, linear: LinearMap, inputs: Tensor, deviation: Tensor, *,
-        gain: float, key: int,
+        gain: float, key: int | Sequence[int],
     ) -> Tensor:  # fmt: skip
         """`outputs`, sums of one analog read of `inputs`, with the noise of that read; in place.
 
+        Several keys are of as many equal parts along the first axis, each a read of its own.
         Nothing is added where noise does not come anew with every read.
         """
         return outputs
@@ -148,31 +149,34 @@ class ReadPerProduct(Circuit):
 
     def add_noise(
         self, outputs: Tensor, linear: LinearMap, inputs: Tensor, deviation: Tensor, *,
-        gain: float, key: int,
+        gain: float, key: int | Sequence[int],
     ) -> Tensor:  # fmt: skip
         """The noise of the columns; no gradient flows through it."""
-        noisy: Tensor = _add_column_noise(outputs, linear, inputs, deviation * gain, key)
+        keys = (key,) if isinstance(key, int) else key
+        noisy: Tensor = _add_column_noise(outputs, linear, inputs, deviation * gain, keys)
         return noisy
 
 
 # torch.compile cannot trace a generator, and would compile anew for every key.
 @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
 def _add_column_noise(
-    outputs: Tensor, linear: LinearMap, inputs: Tensor, deviation: Tensor, key: int
+    outputs: Tensor, linear: LinearMap, inputs: Tensor, deviation: Tensor, keys: Sequence[int]
 ) -> Tensor:
     with torch.no_grad():
         # In half precision, which autocast may ask for, the squares would vanish.
         with torch.autocast(inputs.device.type, enabled=False):
             variance = linear(inputs.to(deviation.dtype).square(), deviation.square())
-        source = generator(key, variance.device)
-        for part, sums in zip(blocks(variance), blocks(outputs), strict=True):
-            draw = torch.randn(part.numel(), generator=source, device=part.device)
-            # Where channels are last, a product of two layouts would be slow.
-            draw = draw.as_strided(part.shape, torch.empty_like(part).stride())
-            # A sum of squares may come out a rounding error below zero.
-            part.clamp_min_(0.0).sqrt_()
-            if outputs.requires_grad:
-                part.mul_(draw)
-            else:
-                sums.addcmul_(part, draw)
+        reads = (equal_parts(stacked, len(keys)) for stacked in (variance, outputs))
+        for key, own, whole in zip(keys, *reads, strict=True):
+            source = generator(key, variance.device)
+            for part, sums in zip(blocks(own), blocks(whole), strict=True):
+                draw = torch.randn(part.numel(), generator=source, device=part.device)
+                # Where channels are last, a product of two layouts would be slow.
+                draw = draw.as_strided(part.shape, torch.empty_like(part).stride())
+                # A sum of squares may come out a rounding error below zero.
+                part.clamp_min_(0.0).sqrt_()
+                if outputs.requires_grad:
+                    part.mul_(draw)
+                else:
+                    sums.addcmul_(part, draw)
     return outputs.add_(variance) if outputs.requires_grad else outputs

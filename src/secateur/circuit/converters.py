@@ -1,6 +1,6 @@
 """Converters at both ends: bit-serial or analog inputs, digitised sums of every tile."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -9,13 +9,15 @@ from torch import Tensor, nn
 from secateur.circuit.circuit import Circuit, Layout, Levels, LinearMap, ReadPerStep
 from secateur.circuit.digitise import Limits, digitise_, range_of, straight_through
 from secateur.circuit.partial import Partial, Read, partials
-from secateur.circuit.planes import bit_planes, noise_inputs
+from secateur.circuit.planes import Stack, noise_inputs, stacks
 from secateur.circuit.wired import Wired
 from secateur.errors import SettingError
 from secateur.keyed import key_of
 
 # Products before `every` counts: a range is found fast, and followed at leisure.
 _FIRST = 64
+# Numbers that the planes of one product have together at most: more would leave the cache.
+_STACKED = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -185,9 +187,16 @@ class BoundConverters(nn.Module, Circuit):
             if self.settings.output_bits is None:
                 # Nothing is converted between the planes: one product, the noise of all of them.
                 return read.noisy(linear(inputs, weight), noise_inputs(inputs, levels), key)
-            planes: Iterator[tuple[int, Tensor]] = bit_planes(inputs, levels)
+            if inputs.dim() < weight.dim():
+                # A single sample.
+                batch: Tensor = self.product(
+                    linear, inputs.unsqueeze(0), weight, deviation, gain=gain, key=key,
+                    levels=levels, outputs=outputs,
+                )  # fmt: skip
+                return batch.squeeze(0)
+            planes: Iterable[Stack] = stacks(inputs, levels, together=self._together(inputs))
         else:
-            planes = iter([(1, inputs.detach())])
+            planes = [Stack((1,), inputs.detach())]
         if not (torch.is_grad_enabled() and (inputs.requires_grad or weight.requires_grad)):
             return self._digitised(read, planes, key, outputs)
         plain = linear(inputs, weight)
@@ -226,14 +235,14 @@ class BoundConverters(nn.Module, Circuit):
     # --- Inside -----------------------------------------------------------------------------
 
     def _digitised(
-        self, read: Read, planes: Iterable[tuple[int, Tensor]], key: int, outputs: slice, *,
+        self, read: Read, planes: Iterable[Stack], key: int, outputs: slice, *,
         whole: Tensor | None = None, limits: Limits | None = None,
     ) -> Tensor:  # fmt: skip
         """Sums of every partial and plane, each digitised, shifted and added.
 
         Args:
             read: what to multiply by.
-            planes: shifts and inputs.
+            planes: all of them, stacked.
             key: of the noise.
             outputs: which of the weight's.
             whole: the ideal sum of all partials of one plane, which is then not computed again.
@@ -243,25 +252,29 @@ class BoundConverters(nn.Module, Circuit):
         self.products += self.training
         known, peaks = list(self.ranges), [0.0] * len(self.ranges)
         total: Tensor | None = None
-        for shift, plane in planes:
+        for stack in planes:
             every = self._partials_on(read.weight.device)
-            own_keys = [key_of(key, shift, number) for number in range(len(every))]
-            for partial, sums in zip(every, read.sums(plane, every, own_keys, whole), strict=True):
+            keys = [[key_of(key, shift, n) for shift in stack.shifts] for n in range(len(every))]
+            all_sums = read.sums(stack.inputs, every, keys, whole)
+            for partial, sums in zip(every, all_sums, strict=True):
                 needed = look or not self.training or partial.errors is not None
-                touched = read.touched(plane, partial) if needed else None
+                touched = read.touched(stack.inputs, partial) if needed else None
                 if look:
-                    room = self.settings.headroom
-                    found = range_of(sums, headroom=room, share=_share_of(touched))
-                    peaks[partial.span] = max(peaks[partial.span], found)
+                    room, share = self.settings.headroom, _share_of(touched)
+                    for own in stack.each(sums):
+                        found = range_of(own, headroom=room, share=share)
+                        peaks[partial.span] = max(peaks[partial.span], found)
                 full_scale = known[partial.span] or peaks[partial.span]
                 converted = self._converted(
                     sums, partial, full_scale=full_scale, touched=touched, outputs=outputs,
                     limits=None if whole is None else limits,
                 )  # fmt: skip
-                if total is None:
-                    total = converted if shift == 1 else converted * shift
-                else:
-                    total.add_(converted, alpha=shift)
+                for shift, own in zip(stack.shifts, stack.each(converted), strict=True):
+                    if total is not None:
+                        total.add_(own, alpha=shift)
+                    else:
+                        # A view would keep the sums of all planes.
+                        total = own if own is converted and shift == 1 else own * shift
         for span, peak in enumerate(peaks):
             # Sums that are all zero tell nothing of the range.
             if peak > 0.0:
@@ -304,6 +317,16 @@ class BoundConverters(nn.Module, Circuit):
         if not self.training:
             self.conversions += round(sums.numel() * _share_of(touched))
         return digitise_(sums, step=step, bits=bits, saturated=saturated, gain=gain, offset=offset)
+
+    def _together(self, inputs: Tensor) -> int:
+        """How many planes one product takes: one at a time where a range is not known yet."""
+        if not all(self.ranges):
+            return 1
+        inner, outer = (self.layout.shape[axis] for axis in (1, 0))
+        if self.layout.inputs_first:
+            inner, outer = outer, inner
+        size = inputs.numel() * max(outer, inner) // inner
+        return max(_STACKED // max(size, 1), 1)
 
     def _partials_on(self, device: torch.device) -> list[Partial]:
         if self._partials is None or self._device != device:

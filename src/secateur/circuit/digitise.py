@@ -84,14 +84,14 @@ def digitise_(
     for part in blocks(sums) if batched else (sums,):
         law.to_codes_(part)
         if saturated is not None:
+            magnitudes = flat(part).abs()
             # Looking is cheaper than counting, and many blocks have nothing to count.
-            if part.device.type == "cpu":
-                lowest, highest = (float(end) for end in flat(part).aminmax())
-                if max(highest, -lowest) <= law.highest:
-                    part.mul_(step)
-                    continue
+            if part.device.type == "cpu" and float(magnitudes.amax()) <= law.highest:
+                part.mul_(step)
+                continue
             # Codes are whole numbers: whatever is beyond the last counts one.
-            saturated.add_(part.abs().sub_(law.highest).clamp_(0.0, 1.0).sum().to(torch.int64))
+            beyond = magnitudes.sub_(law.highest).clamp_(0.0, 1.0).sum()
+            saturated.add_(beyond.to(torch.int64))
         part.clamp_(-law.highest, law.highest).mul_(step)
     return sums
 

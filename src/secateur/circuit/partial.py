@@ -55,14 +55,14 @@ class Read:
     deviation: Tensor
     gain: float
 
-    def noisy(self, sums: Tensor, inputs: Tensor, key: int) -> Tensor:
-        """`sums` with the noise of one read of `inputs`."""
+    def noisy(self, sums: Tensor, inputs: Tensor, key: int | Sequence[int]) -> Tensor:
+        """`sums` with the noise of one read of `inputs`, or of one for each key."""
         return self.level.add_noise(
             sums, self.linear, inputs, self.deviation, gain=self.gain, key=key
         )
 
     def sums(
-        self, inputs: Tensor, every: "Sequence[Partial]", keys: Sequence[int],
+        self, inputs: Tensor, every: "Sequence[Partial]", keys: Sequence[Sequence[int]],
         whole: Tensor | None = None,
     ) -> Iterator[Tensor]:  # fmt: skip
         """Noisy sums of every part in turn.
@@ -70,7 +70,7 @@ class Read:
         Args:
             inputs: of the layer.
             every: the parts.
-            keys: of the noise of each.
+            keys: of the noise of each, one for every plane that is stacked in the inputs.
             whole: the ideal sum of all parts where it is known: the first part is then what the
                 others leave of it.
         """

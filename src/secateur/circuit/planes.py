@@ -1,10 +1,12 @@
 """Bit-serial inputs: one bit-plane after another drives the lines, and the sums are shifted."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from secateur.circuit.blocks import equal_parts
 from secateur.circuit.circuit import Levels
 
 
@@ -28,6 +30,32 @@ def bit_planes(inputs: Tensor, levels: Levels) -> Iterator[tuple[int, Tensor]]:
         plane = (steps >> bit & 1).to(inputs.dtype).mul_(levels.step)
         sign = -1 if levels.signed and bit == levels.bits - 1 else 1
         yield sign << bit, plane
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Planes of the same inputs one after another along the samples: one product serves them all.
+
+    Args:
+        shifts: of each plane.
+        inputs: (planes x samples, ...).
+    """
+
+    shifts: tuple[int, ...]
+    inputs: Tensor
+
+    def each(self, outputs: Tensor) -> tuple[Tensor, ...]:
+        """Outputs (planes x samples, ...) of every plane in turn: views."""
+        return equal_parts(outputs, len(self.shifts))
+
+
+def stacks(inputs: Tensor, levels: Levels, *, together: int) -> Iterator[Stack]:
+    """The planes of inputs (samples, ...), up to `together` at a time, the least bit first."""
+    planes = list(bit_planes(inputs, levels))
+    for first in range(0, len(planes), together):
+        some = planes[first : first + together]
+        joined = some[0][1] if len(some) == 1 else torch.cat([plane for _, plane in some])
+        yield Stack(tuple(shift for shift, _ in some), joined)
 
 
 def noise_inputs(inputs: Tensor, levels: Levels) -> Tensor:

@@ -1,5 +1,6 @@
 """The wired level: weights are what the output lines see of the cells through resistive lines."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -91,7 +92,7 @@ class Wired(Circuit):
 
     def add_noise(
         self, outputs: Tensor, linear: LinearMap, inputs: Tensor, deviation: Tensor, *,
-        gain: float, key: int,
+        gain: float, key: int | Sequence[int],
     ) -> Tensor:  # fmt: skip
         """As the level inside."""
         return self.level.add_noise(outputs, linear, inputs, deviation, gain=gain, key=key)

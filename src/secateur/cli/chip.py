@@ -1,18 +1,23 @@
 """`secateur chip`: from the physics of cells, and from measurements, to a technology."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from secateur.cli.board import keys, serve
 from secateur.cli.command import Command, Debug, Json
 from secateur.cli.export import export
 from secateur.cli.printing import show, show_json, table
 from secateur.cli.quantities import percent, quantity
+from secateur.cli.recording import import_recording, record
+
+if TYPE_CHECKING:
+    from secateur.device.breakdown import VoltageFit
 
 chip = typer.Typer(
     name="chip", no_args_is_help=True, rich_markup_mode="markdown",
-    help="Where a chip's randomness comes from, your own measurements, and circuits for others.",
+    help="Where a chip's randomness comes from, your own measurements, circuits, and boards.",
 )  # fmt: skip
 
 _Technology = Annotated[
@@ -71,14 +76,21 @@ def form(
     listed = table("quantity", "technology", "model", numbers=("technology", "model"))
     for name, unit, measured, modelled in report.rows():
         listed.add_row(name, quantity(measured, unit), quantity(modelled, unit))
-    fit = report.fit
+    pictures = [str(path) for path in (explain, out) if path is not None]
+    show(listed, _verdict(report.fit), *pictures)
+
+
+def _verdict(fit: "VoltageFit") -> str:
+    if fit.pure_law is None:
+        return (
+            "Whether the spread of breakdown voltages can be that of percolation alone, the "
+            "technology does not say: it knows no weakest cell (breakdown_cells is 0)."
+        )
     verdict = "can be" if fit.slope_law_survives else "cannot be"
-    show(
-        listed,
+    return (
         f"The spread of breakdown voltages {verdict} that of percolation alone: a weakest cell "
         f"this strong would have a probability of {percent(fit.pure_law)}. The extremes leave "
-        f"percolation at most {percent(fit.share_limit)} of the variance; the rest is thickness.",
-        *(str(path) for path in (explain, out) if path is not None),
+        f"percolation at most {percent(fit.share_limit)} of the variance; the rest is thickness."
     )
 
 
@@ -147,3 +159,7 @@ def fit(
 chip.command(cls=Command)(form)
 chip.command(cls=Command)(fit)
 chip.command(cls=Command)(export)
+chip.command(cls=Command)(record)
+chip.command(cls=Command, name="import")(import_recording)
+chip.command(cls=Command)(serve)
+chip.command(cls=Command)(keys)

@@ -12,9 +12,12 @@ from secateur.cli.chip import chip
 from secateur.cli.command import Command, Debug
 from secateur.cli.cost import cost
 from secateur.cli.listing import arms, recipe, tasks, technologies
+from secateur.cli.monte_carlo import monte_carlo
+from secateur.cli.plan import apply, plan
 from secateur.cli.report import report
 from secateur.cli.reproduce import reproduce
 from secateur.cli.run import run
+from secateur.cli.sweep import sweep
 from secateur.cli.technologies import compare_technologies
 
 app = typer.Typer(
@@ -54,6 +57,7 @@ def secateur(
 
         secateur run digits                     # every arm, embedded data
         secateur run fashion-mnist --chips 3    # the paper's network, 3 chips
+        secateur sweep digits --over search.keep_fraction=0.3,0.5   # settings, jointly
         secateur reproduce                      # the paper's three experiments
         secateur technologies taox-40nm         # the physics and its sources
         secateur report runs/pairs runs/cells   # two runs on one page
@@ -64,6 +68,8 @@ def secateur(
 
 for _command in (
     run,
+    sweep,
+    monte_carlo,
     reproduce,
     report,
     cost,
@@ -72,6 +78,8 @@ for _command in (
     technologies,
     compare_technologies,
     recipe,
+    plan,
+    apply,
 ):
     app.command(cls=Command)(_command)
 app.add_typer(chip)

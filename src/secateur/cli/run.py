@@ -73,6 +73,14 @@ def run(
             help="What the chip's cells are made of. See `secateur technologies`.",
         ),
     ] = None,
+    chip: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", rich_help_panel=_SETTINGS, show_default=False,
+            help="A board's server instead of a simulated chip; it computes every product. See "
+            "`secateur chip serve`.",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -157,6 +165,7 @@ def run(
         secateur run digits --technology pcm --arm programmed --arm pruned
         secateur run digits --split validation --vary search.dead_band=0,0.05,0.1
         secateur run fashion-mnist --sweep-programming-error
+        secateur run digits --arm pruned --chip tcp://127.0.0.1:5757
         torchrun --nproc-per-node 2 -m secateur run digits    # each trial in two processes
     """
     from secateur.cli.settings import Asked, recipe_of
@@ -171,6 +180,7 @@ def run(
             ("--chips", "run.chips", chips),
             ("--split", "run.split", split),
             ("--technology", "chip.technology", technology),
+            ("--chip", "chip.address", chip),
             ("--epochs", "training.epochs", epochs),
             ("--seed", "run.seed", seed),
             ("--threads", "run.threads", threads),
@@ -235,4 +245,5 @@ def _print(record: dict[str, Any], directory: Path, *, as_json: bool) -> None:
         print(f"Report: {page}", file=sys.stderr)
         return
     read = Record.model_validate(record)
-    show(comparison(read), legend(read), f"Report: {page}")
+    notes = dict.fromkeys(n for result in read.results for t in result.trials for n in t.notes)
+    show(comparison(read), legend(read), *(f"Note: {n}" for n in notes), f"Report: {page}")

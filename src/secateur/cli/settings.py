@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from secateur.errors import FileError, SettingError
-from secateur.experiment.recipe import Recipe, parse_assignment, parse_value
+from secateur.experiment.recipe import Recipe, parse_assignment
+from secateur.experiment.sweep.space import values_of
 
 SWEEP_ARMS = ("programmed", "programmed-aware", "pruned", "pruned-cells")
 SWEEP_PATH = "chip.values.programming_error"
@@ -96,6 +97,9 @@ def _settings(asked: Asked) -> dict[str, Any]:
         path, value = parse_assignment(text)
         _once(settings, path, "--set")
         settings[path] = value
+    if settings.get("chip.address") is not None:
+        # A board multiplies by itself; to have it read once a step and multiply here, say so.
+        settings.setdefault("chip.circuit", "read-per-product")
     return settings
 
 
@@ -105,7 +109,7 @@ def _vary(asked: Asked) -> dict[str, list[Any]]:
         varied[SWEEP_PATH] = list(SWEEP_VALUES)
     for text in asked.vary:
         path, _, words = (part.strip() for part in text.partition("="))
-        values = _values(words)
+        values = values_of(words)
         if not path or not values:
             raise SettingError(
                 f"--vary {text!r} names no values",
@@ -114,14 +118,6 @@ def _vary(asked: Asked) -> dict[str, list[Any]]:
         _once(varied, path, "--vary")
         varied[path] = values
     return varied
-
-
-def _values(words: str) -> list[Any]:
-    """A TOML array, or values between commas."""
-    listed = parse_value(words) if words.startswith("[") else None
-    if isinstance(listed, list):
-        return listed
-    return [parse_value(word.strip()) for word in words.split(",")] if words else []
 
 
 def _once(settings: dict[str, Any], path: str, option: str) -> None:

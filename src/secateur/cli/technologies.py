@@ -12,6 +12,7 @@ from secateur.cli.run import carry_out
 
 DAY, MONTH, YEAR = 86400.0, 30 * 86400.0, 365.25 * 86400.0
 ARMS = ("programmed", "programmed-aware", "pruned", "pruned-cells")
+REMEDIES = ("norms", "global", "column")
 
 
 def compare_technologies(
@@ -28,6 +29,15 @@ def compare_technologies(
     arm: Annotated[
         list[str] | None,
         typer.Option(metavar="ARM", show_default=", ".join(ARMS), help="May be given again."),
+    ] = None,
+    remedy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", show_default=", ".join(REMEDIES),
+            help="What is tried on aged models: norms renewed, drift compensated (global: one "
+            "factor for an array; column: one for each of its columns), or several in turn, as "
+            "column+norms. May be given again.",
+        ),
     ] = None,
     chips: Annotated[
         int | None, typer.Option(metavar="N", show_default="1", help="Chips per arm and memory.")
@@ -55,8 +65,9 @@ def compare_technologies(
 ) -> None:  # fmt: skip
     """Compare memories: pruned against programmed, fresh and after a day, a month and a year.
 
-    A run of the task on each technology, whose finished models are aged and measured again with
-    the norms' statistics taken anew. One table, and a figure on the report page.
+    A run of the task on each technology, whose finished models are aged and measured again: as
+    they are, and with each remedy, none of which sends a pulse. One table, and figures on the
+    report page.
 
     Examples:
 
@@ -76,6 +87,7 @@ def compare_technologies(
             ("--epochs", "training.epochs", epochs),
             ("--technology", "run.vary", {"chip.technology": names}),
             ("ages", "stress.ages", [DAY, MONTH, YEAR]),
+            ("--remedy", "stress.remedies", remedy or list(REMEDIES)),
         ),
         assignments=set_ or (),
     )
@@ -102,7 +114,7 @@ def _found(run: Any) -> dict[str, Any]:
 
 def _in_words(found: dict[str, Any]) -> Table:
     ages = [f"{age}, %" for age in found["ages"]]
-    made = table("technology", "arm", *ages, numbers=tuple(ages))
+    made = table("technology", "arm", "aged", *ages, numbers=tuple(ages))
     for row in found["rows"]:
-        made.add_row(row["technology"], row["arm"], *row["cells"])
+        made.add_row(row["technology"], row["arm"], row["remedy"], *row["cells"])
     return made

@@ -69,7 +69,8 @@ class Epochs:
 
     def note_trial(self, result: Line) -> None:
         """A trial has all its epochs behind it."""
-        self._of_trial[_key(result)] = len(result["history"])
+        # A sweep's trial may have none: it failed, or was abandoned.
+        self._of_trial[_key(result)] = len(result.get("history", ()))
 
 
 class Bar:
@@ -150,6 +151,10 @@ def metrics(line: Mapping[str, Any]) -> str:
 
 def outcome(result: Mapping[str, Any]) -> str:
     """One trial's result in words."""
+    if "figures" not in result:
+        after = f" after epoch {result['epochs']}" if "epochs" in result else ""
+        why = f": {result['error']}" if "error" in result else ""
+        return f"{_name(result)}: {result['state']}{after}{why}"
     # A task's first metric leads its figures.
     metric, value = next(iter(result["figures"].items()))
     return f"{_name(result)}: {_part(result)} {metric.replace('_', ' ')} {percent(value)}"

@@ -21,7 +21,13 @@ from secateur.device.laws import DeviationLaw, DriftLaw, Law
 from secateur.device.reading import noisy_read, pair_deviation, read_deviation
 from secateur.device.switching import median_at_compliance, switched_conductance
 from secateur.device.technology import Technology, presets, unit_of
-from secateur.device.wear import born_stuck, broken_lines, endurance_limit
+from secateur.device.wear import (
+    born_stuck,
+    broken_lines,
+    endurance_limit,
+    projected_life,
+    worn_out_probability,
+)
 from secateur.device.writing import nearest_level, next_aim, relaxed
 
 __all__ = [
@@ -50,6 +56,7 @@ __all__ = [
     "power_deviation",
     "power_drift",
     "presets",
+    "projected_life",
     "read_deviation",
     "relaxed",
     "retained",
@@ -57,4 +64,5 @@ __all__ = [
     "switched_conductance",
     "unit_of",
     "widened",
+    "worn_out_probability",
 ]

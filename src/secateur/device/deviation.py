@@ -42,21 +42,25 @@ def saturating_deviation(conductance: Tensor, *, amplitude: float, scale: float)
 
 
 def power_deviation(
-    conductance: Tensor, *, share: float, exponent: float, cap: float, full_scale: float
-) -> Tensor:
-    """G min(share (G / full_scale)^exponent, cap): the 1/f noise of PCM.
+    conductance: Tensor, *, share: float, exponent: float, cap: float, full_scale: float,
+    programmed: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """G min(share (P / full_scale)^exponent, cap): the 1/f noise of PCM.
 
-    Source: Nandakumar et al., ICECS 2019, there with 0.0088, -0.65, 0.2.
+    Source: Nandakumar et al., ICECS 2019, there with 0.0088, -0.65, 0.2. The share belongs to the
+    state that was programmed, P, and follows the drifted conductance G.
 
     Args:
-        conductance: siemens, any shape.
+        conductance: siemens by now, any shape.
         share: deviation over conductance at full scale.
         exponent: below zero where weak cells are the noisier ones.
         cap: largest deviation over conductance.
         full_scale: siemens.
+        programmed: siemens that the last pulse has left, likewise; None where nothing drifted.
     """
+    state = conductance if programmed is None else programmed
     # A power in float32 has other last digits in a vector than alone.
-    relative = share * (conductance.double() / full_scale).pow(exponent)
+    relative = share * (state.double() / full_scale).pow(exponent)
     return (conductance * relative.clamp_max(cap)).to(conductance.dtype)
 
 

@@ -42,28 +42,41 @@ class DeviationLaw(Law):
     """A standard deviation in siemens, for conductances in siemens."""
 
     @abstractmethod
-    def deviation(self, conductance: Tensor, age: float | Tensor = 0.0) -> Tensor:
-        """The published value, the shape of `conductance`; `age` seconds after settling."""
+    def deviation(
+        self, conductance: Tensor, age: float | Tensor = 0.0, programmed: Tensor | None = None
+    ) -> Tensor:
+        """The published value, the shape of `conductance`.
+
+        Args:
+            conductance: siemens by now.
+            age: seconds after settling.
+            programmed: siemens that the last pulse has left; None where that is the same.
+        """
 
     def scaled(
-        self, conductance: Tensor, age: float | Tensor = 0.0, *, share: float, at: float
-    ) -> Tensor:
+        self, conductance: Tensor, age: float | Tensor = 0.0, programmed: Tensor | None = None, *,
+        share: float, at: float,
+    ) -> Tensor:  # fmt: skip
         """The deviation, scaled so that a fresh cell at conductance `at` has `share` x `at`."""
         reference = float(self.deviation(torch.tensor(at, dtype=torch.float64)))
-        return self.deviation(conductance, age) * (share * at / reference)
+        return self.deviation(conductance, age, programmed) * (share * at / reference)
 
-    def of_pairs(self, cells: Tensor, age: float | Tensor, *, share: float, at: float) -> Tensor:
+    def of_pairs(
+        self, cells: Tensor, age: float | Tensor, programmed: Tensor | None = None, *,
+        share: float, at: float,
+    ) -> Tensor:  # fmt: skip
         """Deviation of the difference of each pair: variances of independent noises add.
 
         Args:
-            cells: siemens, (n, 2).
+            cells: siemens by now, (n, 2).
             age: seconds, (n, 2) or a number.
+            programmed: siemens, (n, 2), see `deviation`.
             share: see `scaled`, as `at`.
 
         Returns:
             Siemens, (n,).
         """
-        high, low = self.scaled(cells, age, share=share, at=at).unbind(dim=1)
+        high, low = self.scaled(cells, age, programmed, share=share, at=at).unbind(dim=1)
         return torch.hypot(high, low)
 
 
@@ -72,7 +85,9 @@ class Constant(DeviationLaw):
 
     law: Literal["constant"]
 
-    def deviation(self, conductance: Tensor, age: float | Tensor = 0.0) -> Tensor:
+    def deviation(
+        self, conductance: Tensor, age: float | Tensor = 0.0, programmed: Tensor | None = None
+    ) -> Tensor:
         """One, whatever the conductance: the technology's own number is the deviation."""
         return torch.ones_like(conductance)
 
@@ -82,17 +97,23 @@ class Proportional(DeviationLaw):
 
     law: Literal["proportional"]
 
-    def deviation(self, conductance: Tensor, age: float | Tensor = 0.0) -> Tensor:
+    def deviation(
+        self, conductance: Tensor, age: float | Tensor = 0.0, programmed: Tensor | None = None
+    ) -> Tensor:
         """The conductance: the technology's own number is the share."""
         return conductance
 
     def scaled(
-        self, conductance: Tensor, age: float | Tensor = 0.0, *, share: float, at: float
-    ) -> Tensor:
+        self, conductance: Tensor, age: float | Tensor = 0.0, programmed: Tensor | None = None, *,
+        share: float, at: float,
+    ) -> Tensor:  # fmt: skip
         """The share of each conductance, wherever the law is anchored."""
         return read_deviation(conductance, read_noise=share)
 
-    def of_pairs(self, cells: Tensor, age: float | Tensor, *, share: float, at: float) -> Tensor:
+    def of_pairs(
+        self, cells: Tensor, age: float | Tensor, programmed: Tensor | None = None, *,
+        share: float, at: float,
+    ) -> Tensor:  # fmt: skip
         """See `pair_deviation`."""
         return pair_deviation(cells[:, 0], cells[:, 1], read_noise=share)
 
@@ -105,7 +126,9 @@ class Polynomial(DeviationLaw):
     full_scale: Annotated[Siemens, Field(gt=0.0)] = Field(description="where G / full_scale is 1")
     lowest: Fraction = Field(description="smallest G / full_scale of the fit")
 
-    def deviation(self, conductance: Tensor, age: float | Tensor = 0.0) -> Tensor:
+    def deviation(
+        self, conductance: Tensor, age: float | Tensor = 0.0, programmed: Tensor | None = None
+    ) -> Tensor:
         """See `polynomial_deviation`."""
         return deviation.polynomial_deviation(
             conductance, coefficients=self.coefficients, full_scale=self.full_scale,
@@ -120,7 +143,9 @@ class Saturating(DeviationLaw):
     amplitude: Siemens = Field(description="of the strongest cells")
     scale: Annotated[Siemens, Field(gt=0.0)] = Field(description="where 63 % of it is reached")
 
-    def deviation(self, conductance: Tensor, age: float | Tensor = 0.0) -> Tensor:
+    def deviation(
+        self, conductance: Tensor, age: float | Tensor = 0.0, programmed: Tensor | None = None
+    ) -> Tensor:
         """See `saturating_deviation`."""
         return deviation.saturating_deviation(
             conductance, amplitude=self.amplitude, scale=self.scale
@@ -148,11 +173,13 @@ class FlickerPower(_Flicker):
     cap: Fraction = Field(description="largest deviation over conductance")
     full_scale: Annotated[Siemens, Field(gt=0.0)] = Field(description="where G / full_scale is 1")
 
-    def deviation(self, conductance: Tensor, age: float | Tensor = 0.0) -> Tensor:
+    def deviation(
+        self, conductance: Tensor, age: float | Tensor = 0.0, programmed: Tensor | None = None
+    ) -> Tensor:
         """See `power_deviation` and `noise_growth`."""
         alone = deviation.power_deviation(
             conductance, share=self.share, exponent=self.exponent, cap=self.cap,
-            full_scale=self.full_scale,
+            full_scale=self.full_scale, programmed=programmed,
         )  # fmt: skip
         return alone * self._growth(conductance, age)
 
@@ -163,7 +190,9 @@ class FlickerLogarithmic(_Flicker):
     law: Literal["flicker-logarithmic"]
     amplitude: Siemens = Field(description="per decade of conductance above 1 uS")
 
-    def deviation(self, conductance: Tensor, age: float | Tensor = 0.0) -> Tensor:
+    def deviation(
+        self, conductance: Tensor, age: float | Tensor = 0.0, programmed: Tensor | None = None
+    ) -> Tensor:
         """See `logarithmic_deviation` and `noise_growth`."""
         alone = deviation.logarithmic_deviation(conductance, amplitude=self.amplitude)
         return alone * self._growth(conductance, age)
@@ -228,7 +257,10 @@ class PowerDrift(DriftLaw):
 
 
 class PowerDriftByState(DriftLaw):
-    """See `power_drift`; mean and spread of the exponent follow `exponent_by_state`."""
+    """See `power_drift`; mean and spread of the exponent follow `exponent_by_state`.
+
+    The exponent is the magnitude of a normal: where the spread is wide, none drifts upward.
+    """
 
     law: Literal["power-by-state"]
     mean_slope: Number = Field(description="of the mean exponent, per e-fold of conductance")
@@ -267,7 +299,7 @@ class PowerDriftByState(DriftLaw):
         *, written: Spreads,
     ) -> Tensor:  # fmt: skip
         """See `power_drift`."""
-        exponent = self.mean(conductance) + self.spread(conductance) * frozen
+        exponent = (self.mean(conductance) + self.spread(conductance) * frozen).abs()
         return drift.power_drift(
             conductance, age, exponent=exponent, reference_age=self.reference_age
         )

@@ -45,6 +45,10 @@ class Technology(BaseModel):
     pristine_conductance: Siemens = Field(description="before forming")
     breakdown_voltage: Volts = Field(description="mean forming voltage at forming_width")
     breakdown_spread: Volts = Field(description="standard deviation of it from cell to cell")
+    breakdown_cells: CountOrNone = Field(
+        description="cells whose breakdown was measured, of which the lowest is known; 0 for none"
+    )
+    breakdown_lowest: Volts = Field(description="forming voltage of the weakest of these cells")
     breakdown_slope: Volts = Field(description="its fall per tenfold pulse width")
     forming_width: Seconds = Field(description="reference width of a forming pulse")
     compliance_current: Amperes = Field(description="current at which forming and SET stop")
@@ -97,17 +101,18 @@ class Technology(BaseModel):
             return source
         if isinstance(source, Path) or str(source).endswith(".toml"):
             remedy = "Give the path of a TOML file, or one of: " + ", ".join(presets())
-            return cls._parse(layout.read_text(Path(source), remedy=remedy), where=str(source))
+            return cls.parse(layout.read_text(Path(source), remedy=remedy), where=str(source))
         if source not in presets():
             raise SettingError(
                 f"There is no technology {source!r}",
                 remedy=f"{nearest(source, presets())}; or give the path of a TOML file",
             )
         text = (_PRESETS / f"{source}.toml").read_text(encoding="utf-8")
-        return cls._parse(text, where=f"preset {source}")
+        return cls.parse(text, where=f"preset {source}")
 
     @classmethod
-    def _parse(cls, text: str, *, where: str) -> "Technology":
+    def parse(cls, text: str, *, where: str) -> "Technology":
+        """A technology from the text of its file, as `toml` gives it; errors as `load`."""
         return _validated(layout.parse(text, fields=cls.model_fields, where=where), where=where)
 
     def toml(self) -> str:
@@ -160,15 +165,22 @@ class Technology(BaseModel):
 
     # --- Thin skins over the laws ----------------------------------------------------------------
 
-    def read_deviation(self, conductance: Tensor, age: float | Tensor = 0.0) -> Tensor:
-        """Standard deviation of one read in siemens, `age` seconds after a cell has settled."""
-        law = self.read_law
-        return law.scaled(conductance, age, share=self.read_noise, at=self.high_conductance)
+    def read_deviation(
+        self, conductance: Tensor, age: float | Tensor = 0.0, programmed: Tensor | None = None
+    ) -> Tensor:
+        """Standard deviation of one read in siemens, `age` seconds after a cell has settled.
 
-    def pair_deviation(self, cells: Tensor, age: float | Tensor = 0.0) -> Tensor:
+        `programmed` is what its last pulse has left, where time has changed the conductance.
+        """
+        law, at = self.read_law, self.high_conductance
+        return law.scaled(conductance, age, programmed, share=self.read_noise, at=at)
+
+    def pair_deviation(
+        self, cells: Tensor, age: float | Tensor = 0.0, programmed: Tensor | None = None
+    ) -> Tensor:
         """Standard deviation in siemens of the read difference of each pair of cells (n, 2)."""
-        law = self.read_law
-        return law.of_pairs(cells, age, share=self.read_noise, at=self.high_conductance)
+        law, at = self.read_law, self.high_conductance
+        return law.of_pairs(cells, age, programmed, share=self.read_noise, at=at)
 
     def written_deviation(self, conductance: Tensor) -> Tensor:
         """Standard deviation in siemens that write-and-verify leaves at each conductance."""

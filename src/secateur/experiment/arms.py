@@ -1,29 +1,39 @@
 """The arms: what a pruned chip is compared with, each on the same data, network and epochs."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
-from secateur.chip import FixedVoltage, Forming, SimulatedChip, VoltageRamp
+from secateur.chip import Chip, FixedVoltage, Forming, RecordedChip, SimulatedChip, VoltageRamp
 from secateur.circuit import Circuit, Converters, Ideal, ReadPerProduct, ReadPerStep, Wired
 from secateur.device import Technology
+from secateur.device.recording import Recording
 from secateur.errors import SettingError, nearest
 from secateur.experiment.recipe import ARM_NAMES, ChipSettings, Recipe
 from secateur.keyed import key_of
 from secateur.network import PRUNABLE, Where, program_, prune_, pruned_weights, quantise_
 from secateur.tasks import Task
-from secateur.topology import Annealed, TopK
+from secateur.topology import Annealed, FlipBudget, TopK
 
 
 def technology_of(settings: ChipSettings) -> Technology:
-    """The technology a recipe asks for, its replaced values included."""
+    """The technology a recipe asks for, its replaced values included, or that was recorded."""
+    for path in settings.recordings:
+        return Recording.open(path).technology
     return Technology.load(settings.technology).with_values(**settings.values)
 
 
-def chip_from(settings: ChipSettings, *, seed: int) -> SimulatedChip:
-    """The chip a recipe asks for: technology with its replaced values, and forming."""
+# Gives the chip that settings ask for, with that seed where it is simulated or recorded.
+MakeChip = Callable[[ChipSettings, int], Chip]
+
+
+def chip_from(settings: ChipSettings, seed: int) -> Chip:
+    """The chip a recipe asks for: the recorded one, or technology, replaced values and forming."""
+    for path in settings.recordings:
+        return RecordedChip(path, seed=seed)
     return SimulatedChip(
         technology_of(settings), seed=seed, forming=_forming(settings), macros=settings.macros
     )
@@ -56,12 +66,24 @@ def circuit_from(recipe: Recipe) -> Circuit:
     )  # fmt: skip
 
 
+def forming_from(word: str) -> Forming:
+    """A forming procedure by its word in a recipe.
+
+    Raises:
+        SettingError: for an unknown one.
+    """
+    known: dict[str, Forming] = {
+        "full": FixedVoltage(), "half": FixedVoltage(0.5), "ramp": VoltageRamp()
+    }  # fmt: skip
+    if word not in known:
+        raise SettingError(f"There is no forming {word!r}", remedy=nearest(word, known))
+    return known[word]
+
+
 def _forming(settings: ChipSettings) -> Forming:
     if settings.forming_voltage is not None:
         return FixedVoltage(voltage=settings.forming_voltage)
-    return {"full": FixedVoltage(), "half": FixedVoltage(0.5), "ramp": VoltageRamp()}[
-        settings.forming
-    ]
+    return forming_from(settings.forming)
 
 
 @dataclass(frozen=True)
@@ -81,17 +103,33 @@ class Arm(ABC):
         """False where a single pass for the norm statistics is all."""
         return True
 
+    @property
+    def on_board(self) -> bool:
+        """Whether it pulses the chip that the recipe names, where that is a board."""
+        return False
+
     @abstractmethod
     def heeds(self, path: str) -> bool:
         """Whether a setting, by its dotted path, can make a difference to this arm."""
 
+    def training(self, recipe: Recipe, *, seed: int) -> dict[str, Any] | None:
+        """All that the trained model follows from, data apart, in plain JSON.
+
+        Trials that agree in it train the same model to the bit, and need to do so once. None for
+        an arm whose training has a chip in it.
+        """
+        return None
+
     @abstractmethod
     def attach(
-        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
-    ) -> nn.Module:
+        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
+        make_chip: MakeChip = chip_from,
+    ) -> nn.Module:  # fmt: skip
         """The model to train, made of the task's fresh network; `steps` is those of an epoch."""
 
-    def finish(self, model: nn.Module, recipe: Recipe, *, seed: int) -> bool:
+    def finish(
+        self, model: nn.Module, recipe: Recipe, *, seed: int, make_chip: MakeChip = chip_from
+    ) -> bool:
         """What is done after training; True where the norm statistics must be taken anew."""
         return False
 
@@ -108,15 +146,36 @@ class Digital(Arm):
             return self.quantised and path.endswith((".input_bits", ".headroom"))
         return not path.startswith(("chip.", "search.", "wires.", "stress."))
 
+    def training(self, recipe: Recipe, *, seed: int) -> dict[str, Any]:
+        """See `Arm.training`."""
+        return _digital_training(recipe, quantised=self.quantised, noise=0.0, seed=seed)
+
     def attach(
-        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
-    ) -> nn.Module:
+        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
+        make_chip: MakeChip = chip_from,
+    ) -> nn.Module:  # fmt: skip
         """The network, with converters where activations are quantised."""
         if not self.quantised:
             return network
         return quantise_(
-            network, input_bits=recipe.converters.input_bits, headroom=recipe.converters.headroom
-        )
+            network, input_bits=recipe.converters.input_bits,
+            headroom=recipe.converters.headroom, seed=seed,
+        )  # fmt: skip
+
+
+def _digital_training(
+    recipe: Recipe, *, quantised: bool, noise: float, seed: int
+) -> dict[str, Any]:
+    ends = recipe.converters
+    return {
+        "task": recipe.task.model_dump(mode="json"),
+        "network": recipe.network,
+        "training": recipe.training.model_dump(mode="json"),
+        "threads": recipe.run.threads,
+        "converters": [ends.input_bits, ends.headroom] if quantised else None,
+        "noise": noise,
+        "seed": seed,
+    }
 
 
 @dataclass(frozen=True)
@@ -125,26 +184,39 @@ class Programmed(Arm):
 
     aware: bool = False
 
+    @property
+    def on_board(self) -> bool:
+        """See `Arm.on_board`."""
+        return True
+
     def heeds(self, path: str) -> bool:
         """See `Arm.heeds`: weights are written on a fully formed chip, whatever `forming` says."""
         return not path.startswith(("search.", "chip.forming"))
 
+    def training(self, recipe: Recipe, *, seed: int) -> dict[str, Any]:
+        """See `Arm.training`: without noise it is that of `digital-quantised`."""
+        return _digital_training(recipe, quantised=True, noise=self._noise(recipe), seed=seed)
+
     def attach(
-        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
-    ) -> nn.Module:
+        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
+        make_chip: MakeChip = chip_from,
+    ) -> nn.Module:  # fmt: skip
         """The quantised network, trained with the chip's programming error where aware of it."""
-        law = technology_of(recipe.chip)
-        # The two cells of a pair err independently.
-        noise = law.programming_error * 2.0**0.5 if self.aware else 0.0
         return quantise_(
             network, input_bits=recipe.converters.input_bits,
-            headroom=recipe.converters.headroom, weight_noise=noise, seed=seed,
+            headroom=recipe.converters.headroom, weight_noise=self._noise(recipe), seed=seed,
         )  # fmt: skip
 
-    def finish(self, model: nn.Module, recipe: Recipe, *, seed: int) -> bool:
+    def _noise(self, recipe: Recipe) -> float:
+        # The two cells of a pair err independently.
+        return technology_of(recipe.chip).programming_error * 2.0**0.5 if self.aware else 0.0
+
+    def finish(
+        self, model: nn.Module, recipe: Recipe, *, seed: int, make_chip: MakeChip = chip_from
+    ) -> bool:
         """Writes and verifies every weight on a fully formed chip."""
         settings = recipe.chip.model_copy(update={"forming": "full", "forming_voltage": None})
-        chip = chip_from(settings, seed=seed)
+        chip = make_chip(settings, seed)
         program_(model, chip, circuit=circuit_from(recipe), seed=seed)
         return True
 
@@ -168,28 +240,48 @@ class Pruned(Arm):
         """See `Arm.trains`."""
         return self.learns != "norms"
 
+    @property
+    def on_board(self) -> bool:
+        """See `Arm.on_board`: ideal cells are simulated anyway."""
+        return self.technology is None
+
     def heeds(self, path: str) -> bool:
         """See `Arm.heeds`: nothing is written to a value here."""
+        if self.technology and path == "chip.recording":
+            return False
         return path != "chip.values.programming_error"
 
     def attach(
-        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
-    ) -> nn.Module:
+        self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
+        make_chip: MakeChip = chip_from,
+    ) -> nn.Module:  # fmt: skip
         """The network on a freshly formed chip."""
         chip = recipe.chip
         if self.technology:
-            chip = chip.model_copy(update={"technology": self.technology, "values": {}})
+            other: dict[str, Any] = {
+                "technology": self.technology, "values": {}, "address": None, "recording": ()
+            }  # fmt: skip
+            chip = chip.model_copy(update=other)
+        made = make_chip(chip, seed)
+        return self.on(made, network, recipe, task=task, steps=steps, seed=seed)
+
+    def on(
+        self, chip: Chip, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int
+    ) -> nn.Module:
+        """The network on that chip, without a weight as yet; arguments as `attach`."""
         search = recipe.search
         readout = self.learns == "readout"
         updates = steps / search.interval  # of the masks, in an epoch
         narrowing = round(search.narrowing * recipe.training.epochs * updates)
+        rule = TopK(scope=search.scope, dead_band=search.dead_band, narrowing=narrowing)
+        budget = search.flip_budget
         model = prune_(
             network,
-            chip_from(chip, seed=seed),
+            chip,
             keep_fraction=1.0 if self.keep_all else search.keep_fraction,
             grain=search.grain,
             where=_all_but(task.readout) if readout else None,
-            rule=TopK(scope=search.scope, dead_band=search.dead_band, narrowing=narrowing),
+            rule=rule if budget is None else FlipBudget(rule, budget),
             schedule=Annealed(round(search.anneal_epochs * updates)),
             interval=search.interval,
             score_start=search.score_start,

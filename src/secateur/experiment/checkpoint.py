@@ -1,6 +1,7 @@
 """Checkpoints: everything a trial needs to go on as if it had never stopped, in safetensors."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,20 +9,22 @@ import torch
 from torch import Tensor
 
 from secateur.errors import FileError
-from secateur.experiment.training import Trainer
+from secateur.experiment.training import Partial, Progress, Trainer
 from secateur.network import pack, read_tensors, unpack_, write_tensors
 
 _KEPT = 2
 
 
 def save_checkpoint(folder: Path, trainer: Trainer) -> None:
-    """Writes the state after the last whole epoch, atomically; keeps the two newest files."""
+    """Writes the state as it is, after an epoch or within one, atomically; keeps the two newest."""
     tensors, metadata = pack(trainer.model)
     state = {f"model/{name}": tensor for name, tensor in tensors.items()}
+    progress = trainer.progress
     settings: dict[str, Any] = {
-        "history": trainer.progress.history, "model": dict(metadata),
-        "processes": trainer.together.count,
+        "history": progress.history, "model": dict(metadata), "processes": trainer.together.count,
     }  # fmt: skip
+    if progress.partial is not None:
+        settings["partial"] = asdict(progress.partial)
     state["rng"] = torch.get_rng_state()
     if trainer.optimizer is not None:
         for index, values in trainer.optimizer.state_dict()["state"].items():
@@ -29,10 +32,12 @@ def save_checkpoint(folder: Path, trainer: Trainer) -> None:
                 if isinstance(value, Tensor):
                     state[f"optimizer/{index}/{name}"] = value
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"checkpoint-{trainer.progress.epoch:04d}.safetensors"
+    within = "" if progress.partial is None else f"-{progress.partial.steps:06d}"
+    path = folder / f"checkpoint-{progress.epoch:04d}{within}.safetensors"
     write_tensors(path, state, {"secateur.checkpoint": json.dumps(settings)})
-    for old in sorted(folder.glob("checkpoint-*.safetensors"))[:-_KEPT]:
-        old.unlink()
+    for old in _by_age(folder)[:-_KEPT]:
+        # A worker that was given up for dead may be at the same trial.
+        old.unlink(missing_ok=True)
 
 
 def restore_checkpoint(folder: Path, trainer: Trainer) -> list[str]:
@@ -46,7 +51,7 @@ def restore_checkpoint(folder: Path, trainer: Trainer) -> list[str]:
         FileError: where there are checkpoints and none can be read.
     """
     refused: list[str] = []
-    paths = sorted(folder.glob("checkpoint-*.safetensors"), reverse=True)
+    paths = _by_age(folder)[::-1]
     for path in paths:
         try:
             tensors, metadata = read_tensors(path)
@@ -64,11 +69,18 @@ def restore_checkpoint(folder: Path, trainer: Trainer) -> list[str]:
         return refused
     if paths:
         raise FileError(
-            "None of the trial's checkpoints can be read", where=str(folder),
+            "None of the training's checkpoints can be read", where=str(folder),
             cause="files truncated by a full disk or changed by another program",
-            remedy="Delete the folder; the trial then starts from its beginning",
+            remedy="Delete the folder; the training then starts from its beginning",
         )  # fmt: skip
     return refused
+
+
+def _by_age(folder: Path) -> list[Path]:
+    """The checkpoints, the oldest first: by epochs done, then by steps of the next one."""
+    found = {p: p.stem.split("-")[1:] for p in folder.glob("checkpoint-*.safetensors")}
+    named = {p: words for p, words in found.items() if all(map(str.isdecimal, words))}
+    return sorted(named, key=lambda path: [int(word) for word in named[path]])
 
 
 def _restore(trainer: Trainer, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
@@ -86,4 +98,7 @@ def _restore(trainer: Trainer, tensors: dict[str, Tensor], settings: dict[str, A
         groups = trainer.optimizer.state_dict()["param_groups"]
         trainer.optimizer.load_state_dict({"state": state, "param_groups": groups})
     torch.set_rng_state(tensors["rng"])
-    trainer.progress.history = settings["history"]
+    partial = settings.get("partial")
+    trainer.progress = Progress(
+        settings["history"], None if partial is None else Partial(**partial)
+    )

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from secateur.chip import Chip, SimulatedChip
+from secateur.chip import Chip, SimulatedChip, as_macro
 from secateur.files import write_atomically
 from secateur.network import ChipWeight, pruned_weights
 
@@ -17,22 +17,54 @@ _SAMPLE = 20_000
 Array = NDArray[np.generic]
 
 
-def save_maps(path: Path, model: nn.Module) -> None:
-    """Writes an npz of plain arrays; layout as the report reads it. Only for simulated chips."""
-    chip = next(m.chip for m in model.modules() if isinstance(m, ChipWeight))
-    if not isinstance(chip, SimulatedChip):
-        return
+def save_maps(path: Path, model: nn.Module) -> bool:
+    """Writes an npz of plain arrays; layout as the report reads it.
+
+    Returns:
+        False where the model is on no chip, and nothing was written.
+    """
+    chip = next((m.chip for m in model.modules() if isinstance(m, ChipWeight)), None)
+    if chip is None:
+        return False
+    arrays = _of_simulated(chip) if isinstance(chip, SimulatedChip) else _of_any(chip)
+    for name, weight in pruned_weights(model).items():
+        arrays[f"weight/{name}/mask"] = _as_matrix(weight.mask, weight.region.inputs_first)
+        arrays[f"weight/{name}/scores"] = _as_matrix(weight.scores, weight.region.inputs_first)
+    save_arrays(path, arrays)
+    return True
+
+
+def _of_simulated(chip: SimulatedChip) -> dict[str, Array]:
     formed = _as_formed(chip)
     arrays: dict[str, Array] = {}
     for macro in range(chip.placement.macros):
         arrays[f"macro/{macro}/as_formed"] = formed.macro_map(macro, "conductance").numpy()
         arrays[f"macro/{macro}/final"] = chip.macro_map(macro, "conductance").numpy()
         arrays[f"macro/{macro}/pulses"] = chip.macro_map(macro, "pulses").numpy()
-    arrays |= _cell_samples(chip, formed)
-    for name, weight in pruned_weights(model).items():
-        arrays[f"weight/{name}/mask"] = _as_matrix(weight.mask, weight.region.inputs_first)
-        arrays[f"weight/{name}/scores"] = _as_matrix(weight.scores, weight.region.inputs_first)
-    save_arrays(path, arrays)
+    return arrays | _cell_samples(chip, formed)
+
+
+def _of_any(chip: Chip) -> dict[str, Array]:
+    """What a chip that only tells what it reads can show."""
+    placement = chip.placement
+    every = torch.arange(placement.cells, device=chip.ledger.form.device)
+    read, pulses = chip.read_back(every), chip.ledger.switching
+    pairs = torch.cat([r.pair_addresses(placement.geometry) for r in placement.regions])
+    arrays: dict[str, Array] = {}
+    for macro in range(placement.macros):
+        for name, values, elsewhere in (
+            ("final", read, chip.technology.pristine_conductance), ("pulses", pulses, 0.0),
+        ):  # fmt: skip
+            grid = as_macro(
+                values, pairs, macro=macro, geometry=placement.geometry, elsewhere=elsewhere
+            )
+            arrays[f"macro/{macro}/{name}"] = grid.numpy()
+    status = torch.cat([chip.status(region).reshape(-1) for region in placement.regions])
+    high = (status == Chip.HIGH) & (chip.ledger.set > 0)
+    return arrays | {
+        "cells/after_set": _some(read[high].cpu()),
+        "cells/after_reset": _some(read[status == Chip.LOW].cpu()),
+    }
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Array | Tensor]) -> None:

@@ -128,17 +128,26 @@ def processes() -> Processes:
     return Launched() if launched() else Alone()
 
 
-def check_alone() -> None:
-    """Refuses to run alone what a launcher has started several times.
+def check_alone(together: Processes | None, *, boards: bool) -> None:
+    """Refuses to run in many processes what one must run.
+
+    Args:
+        together: the processes that train each trial, or None.
+        boards: whether the chip is a real one, which has one owner.
 
     Raises:
-        SettingError: where each of several processes would run the same.
+        SettingError: where each of several processes would run the same, or pulse the same chip.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if together is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise SettingError(
             "A launcher has started several processes of a command that trains in one",
             remedy="Launch `secateur run`, or start this command without a launcher",
         )
+    if together is not None and together.count > 1 and boards:
+        raise SettingError(
+            "Several processes cannot train on one board", cause="each of them would pulse it",
+            remedy="Start `secateur run` without a launcher",
+        )  # fmt: skip
 
 
 def check_precision(precision: str) -> None:

@@ -104,9 +104,21 @@ class ChipSettings(_Section):
     forming_voltage: float | None = Field(None, gt=0, description="volts, instead of full or half")
     circuit: Literal["read-per-step", "read-per-product", "ideal"] = "read-per-step"
     macros: int | None = Field(None, ge=1, description="how many it has; unset: as many as needed")
+    address: str | None = Field(
+        None, description="of a board's server, `tcp://127.0.0.1:5757`; unset: simulated"
+    )
+    keys: str | None = Field(None, description="folder with the keys for a board that is not here")
     values: dict[str, float] = Field(
         default_factory=dict, description="technology parameters to replace, in SI units"
     )
+    recording: str | tuple[str, ...] = Field(
+        (), description="recorded chips, a file each: technology and forming are then theirs"
+    )
+
+    @property
+    def recordings(self) -> tuple[str, ...]:
+        """The files of recorded chips; none for simulated ones."""
+        return (self.recording,) if isinstance(self.recording, str) else self.recording
 
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -125,6 +137,9 @@ class SearchSettings(_Section):
         0.0, ge=0, le=1, description="share of the training over which the dead band falls to 0"
     )
     interval: int = Field(1, ge=1, description="steps from mask update to mask update")
+    flip_budget: int | None = Field(
+        None, ge=1, description="flips after which an edge stays as it is"
+    )
     anneal_epochs: float = Field(0.0, ge=0, description="epochs from keeping all to keep_fraction")
     seed: int = Field(0, ge=0, description="another one: another start on the same chip")
     score_start: Literal["uniform", "constant", "weight"] = "uniform"
@@ -137,6 +152,9 @@ class Stress(_Section):
     ages: tuple[Annotated[float, Field(ge=0)], ...] = Field((), description="seconds")
     failed: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (), description="shares of the cells that fail, half of them low and half high"
+    )
+    remedies: tuple[str, ...] = Field(
+        ("norms",), description="tried on the copies beside doing nothing; joined by +, in turn"
     )
 
 
@@ -213,6 +231,25 @@ class Recipe(_Section):
         return _validate({**_without_none(table)}, where=f"arms.{arm}")
 
 
+def for_chip(recipe: Recipe, number: int) -> Recipe:
+    """The recipe as one of a run's chips sees it: with the recording that is this chip.
+
+    Raises:
+        SettingError: where there are recordings, and fewer than chips.
+    """
+    files = recipe.chip.recordings
+    if not files:
+        return recipe
+    if number >= len(files):
+        raise SettingError(
+            f"There are {len(files)} recorded chips, and run.chips asks for {number + 1} or more",
+            where="chip.recording", cause="a recording is one chip",
+            remedy="Give as many files as chips, or run fewer chips",
+        )  # fmt: skip
+    own = recipe.chip.model_copy(update={"recording": files[number]})
+    return recipe.model_copy(update={"chip": own})
+
+
 def parse_assignment(text: str) -> tuple[str, Any]:
     """`path=value` to its two parts; the value as TOML, or a plain word.
 
@@ -280,9 +317,12 @@ def _validate(table: Mapping[str, Any], *, where: str) -> Recipe:
                 f"There is no setting {'.'.join(path)!r}", where=where,
                 remedy=nearest(path[-1], _keys_at(path[:-1])),
             ) from error  # fmt: skip
+        listed = first["type"] == "tuple_type"
+        words = "Input should be a list" if listed else first["msg"]
+        name = ".".join(path)
         raise SettingError(
-            f"{'.'.join(path)} = {first.get('input')!r}: {first['msg']}", where=where,
-            remedy="Give a value of that kind",
+            f"{name} = {first.get('input')!r}: {words}", where=where,
+            remedy=f"Write {name}=[..., ...]" if listed else "Give a value of that kind",
         ) from error  # fmt: skip
 
 
@@ -297,18 +337,19 @@ def _keys_at(path: Sequence[str]) -> list[str]:
 
 
 def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Arrays of `run` and `stress` as tuples: strict validation keeps lists and tuples apart.
+    """Arrays of sections as tuples: strict validation keeps lists and tuples apart.
 
     A task that is only a name is a task without settings.
     """
     whole = dict(table)
     if isinstance(whole.get("task"), str):
         whole["task"] = {"name": whole["task"]}
-    if isinstance(whole.get("stress"), Mapping):
-        whole["stress"] = {
-            kind: tuple(values) if isinstance(values, list) else values
-            for kind, values in whole["stress"].items()
-        }
+    for name in ("stress", "chip"):
+        if isinstance(whole.get(name), Mapping):
+            whole[name] = {
+                kind: tuple(values) if isinstance(values, list) else values
+                for kind, values in whole[name].items()
+            }
     if isinstance(whole.get("run"), Mapping):
         run = dict(whole["run"])
         if isinstance(run.get("arms"), list):

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -16,12 +17,16 @@ from torch import Tensor
 from secateur.errors import FileError, SecateurError, SettingError
 from secateur.experiment.anatomy import agreements
 from secateur.experiment.arms import ARMS, technology_of
+from secateur.experiment.boards import check_boards
 from secateur.experiment.maps import save_arrays
 from secateur.experiment.processes import Processes, check_alone
-from secateur.experiment.recipe import Recipe
+from secateur.experiment.recipe import Recipe, for_chip
 from secateur.experiment.record import record_of
+from secateur.experiment.recording import refuse_unrecorded
+from secateur.experiment.remedies import remedy_named
+from secateur.experiment.setting import Part, Trial, trained_in
 from secateur.experiment.trackers import check_tracker
-from secateur.experiment.trial import Part, Trial, run_trial
+from secateur.experiment.trial import run_trial
 from secateur.files import write_atomically
 from secateur.tasks import task_named
 
@@ -82,8 +87,9 @@ def run_experiment(
     Trials run in as many processes as the machine has cores for, at `run.threads` each. Where a
     launcher has started several processes, all of them call this and train one trial after the
     other together; the leading one writes. Variants of a setting that an arm does not heed are one
-    trial, which stands for all. Killed and resumed, a run's record is the same to the bit but for
-    times.
+    trial, which stands for all; trials that train the same model, as `programmed` and
+    `digital-quantised` do, train it once. Killed and resumed, a run's record is the same to the
+    bit but for times.
 
     Args:
         recipe: what to run.
@@ -102,8 +108,7 @@ def run_experiment(
     begin, watch = time.perf_counter(), watch or Silent()
     trials = trials_of(recipe)
     task = task_named(recipe.task.name)
-    if together is None:
-        check_alone()
+    check_alone(together, boards=recipe.chip.address is not None)
     if track:
         check_tracker(track)
     _check(recipe, trials)
@@ -137,15 +142,39 @@ def run_experiment(
         {**ran[_stand_in(trial).name], "variant": trial.variant, "overrides": trial.overrides}
         for trial in trials
     ]
+    record = write_record(
+        results, [ran[trial.name] for trial in distinct], recipe, out, classes=classes,
+        command=command, wall_time=time.perf_counter() - begin, processes=processes,
+    )  # fmt: skip
+    if together is not None:
+        together.meet()
+    return record
+
+
+def write_record(
+    results: list[dict[str, Any]], distinct: list[dict[str, Any]], recipe: Recipe, out: Path, *,
+    classes: Sequence[str], command: str, wall_time: float, processes: int,
+) -> dict[str, Any]:  # fmt: skip
+    """The record of a run whose trials have ended, written into its directory.
+
+    Args:
+        results: of all trials.
+        distinct: those that stand for others only once.
+        recipe: of the run.
+        out: the run directory.
+        classes: their names, in the order of the labels.
+        command: that began the run.
+        wall_time: seconds it took.
+        processes: that ran side by side.
+    """
+    task = task_named(recipe.task.name)
     record = record_of(
         results, recipe, title=task.title, classes=classes, metrics=task.metrics,
         command=command, created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        wall_time=time.perf_counter() - begin, processes=processes,
+        wall_time=wall_time, processes=processes,
     )  # fmt: skip
-    record["agreements"] = agreements([ran[trial.name] for trial in distinct], out)
+    record["agreements"] = agreements(distinct, out)
     write_atomically(out / "record.json", json.dumps(record, indent=1).encode())
-    if together is not None:
-        together.meet()
     return record
 
 
@@ -155,14 +184,17 @@ def _run_all(
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """The trials' results by the trials' names."""
     results: dict[str, dict[str, Any]] = {}
-    jobs = (delayed(_isolated)(trial, recipe, out, data=data, track=track) for trial in trials)
     pool = Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)
-    with pool, _Tail(out / "metrics.jsonl", watch):
-        for name, result in pool(jobs):
-            if isinstance(result, SecateurError):
-                raise result
-            results[name] = result
-            watch.trial(result)
+    with pool, Tail(out / "metrics.jsonl", watch):
+        for those in _in_turn(trials, recipe):
+            jobs = (
+                delayed(_isolated)(trial, recipe, out, data=data, track=track) for trial in those
+            )
+            for name, result in pool(jobs):
+                if isinstance(result, SecateurError):
+                    raise result
+                results[name] = result
+                watch.trial(result)
     return results
 
 
@@ -172,15 +204,25 @@ def _run_together(
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """One trial after the other, each in all processes."""
     results: dict[str, dict[str, Any]] = {}
-    quiet: Any = nullcontext() if not together.leads else _Tail(out / "metrics.jsonl", watch)
+    quiet: Any = nullcontext() if not together.leads else Tail(out / "metrics.jsonl", watch)
     with quiet:
-        for trial in trials:
+        for trial in [trial for those in _in_turn(trials, recipe) for trial in those]:
             name, result = _isolated(trial, recipe, out, data=data, track=track, together=together)
             if isinstance(result, SecateurError):
                 raise result
             results[name] = result
             watch.trial(result)
     return results
+
+
+def _in_turn(trials: list[Trial], recipe: Recipe) -> list[list[Trial]]:
+    """Trials that train for others as well, and then all others, which find their models."""
+    folders = {trial.name: trained_in(trial, recipe) for trial in trials}
+    times = Counter(folders.values())
+    first = {folders[trial.name]: trial.name for trial in reversed(trials)}
+    leads = {t.name for t in trials if times[folders[t.name]] > 1} & set(first.values())
+    turns = [[t for t in trials if (t.name in leads) is early] for early in (True, False)]
+    return [turn for turn in turns if turn]
 
 
 def _isolated(
@@ -214,7 +256,7 @@ def _appending(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
         os.close(metrics)
 
 
-class _Tail:
+class Tail:
     """Follows `metrics.jsonl` while workers append to it, on a thread of its own."""
 
     def __init__(self, path: Path, watch: Watch) -> None:
@@ -272,9 +314,13 @@ def _words(overrides: Mapping[str, Any]) -> str:
 
 def _check(recipe: Recipe, trials: list[Trial]) -> None:
     """Every trial's settings are valid before the first one starts."""
+    check_boards(recipe, [(trial.name, trial.arm) for trial in trials])
     for trial in {(t.arm, t.variant): t for t in trials}.values():
         own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
-        technology_of(own.chip)
+        refuse_unrecorded(own, ARMS[trial.arm])
+        technology_of(for_chip(own, recipe.run.chips - 1).chip)
+        for remedy in own.stress.remedies:
+            remedy_named(remedy)
         task = task_named(own.task.name)
         task.check(own.task.settings)
         task.build(own.network)
@@ -297,6 +343,7 @@ def _check_outputs(recipe: Recipe, trials: list[Trial], classes: Sequence[str]) 
 
 def _total_epochs(recipe: Recipe, trials: list[Trial]) -> int:
     total = 0
+    # Those that another trial has trained are counted too: they are passed at once.
     for trial in trials:
         arm = ARMS[trial.arm]
         own = recipe.with_settings(trial.overrides).for_arm(trial.arm)

@@ -10,37 +10,50 @@ from torch import nn
 from secateur.chip import SimulatedChip
 from secateur.experiment.evaluate import chip_of
 from secateur.experiment.recipe import Stress
+from secateur.experiment.remedies import Means, Renew, remedy_named
 from secateur.keyed import generator, key_of
+from secateur.network import calibration_currents
 
 Figures = dict[str, float]
 
 
 def stressed(
     model: nn.Module, stress: Stress, *, measure: Callable[[nn.Module], Figures],
-    renew: Callable[[nn.Module], None], seed: int,
+    renew: Renew, seed: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Figures after each hardship, as it is and with the norms' statistics taken anew.
+    """Figures after each hardship: as it is, and with each remedy.
 
     Args:
         model: trained; left as it is.
-        stress: ages in seconds, and shares of cells that fail.
+        stress: ages in seconds, shares of cells that fail, and what is tried against it.
         measure: figures of a model.
         renew: takes a model's norm statistics anew, without a pulse.
         seed: of the cells that fail.
 
     Returns:
-        `kind`, `value`, `figures` and `renewed` of each; none for a model without a chip.
+        `kind`, `value`, `figures` and `remedied`, figures by the names of remedies, of each
+        hardship; none for a model without a chip.
+
+    Raises:
+        SettingError: for an unknown remedy.
     """
+    remedies = {name: remedy_named(name) for name in stress.remedies}
+    if not isinstance(chip_of(model), SimulatedChip):
+        return []
     found = []
+    means: Means | None = None
     for kind, value, hardship in _hardships(stress, seed):
+        means = means or Means(calibration_currents(copy.deepcopy(model)), renew)
         twin = copy.deepcopy(model)
         chip = chip_of(twin)
-        if not isinstance(chip, SimulatedChip):
-            return []
+        assert isinstance(chip, SimulatedChip)
         hardship(chip)
-        plain = measure(twin)
-        renew(twin)
-        found.append({"kind": kind, "value": value, "figures": plain, "renewed": measure(twin)})
+        remedied = {}
+        for name, remedy in remedies.items():
+            helped = copy.deepcopy(twin)
+            remedy.apply(helped, means)
+            remedied[name] = measure(helped)
+        found.append({"kind": kind, "value": value, "figures": measure(twin), "remedied": remedied})
     return found
 
 
@@ -48,8 +61,8 @@ def fail_cells(chip: SimulatedChip, share: float, *, seed: int) -> None:
     """Brings a random share of the placed cells to the low or the high state, half of them each.
 
     What a failed cell looks like from then on, since a finished model is sent no pulses. The
-    pulses that bring it there are counted: a RESET, and for the high ones a SET from there, since
-    no SET moves a cell that was written to a value. Pristine cells stay pristine.
+    pulses that bring it there are counted: a RESET, and for the high ones a SET from there, so
+    that what they fail to is drawn anew. Pristine cells stay pristine.
 
     Args:
         chip: whose cells fail.

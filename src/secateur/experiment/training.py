@@ -14,7 +14,7 @@ from secateur.errors import DivergedError, SettingError
 from secateur.experiment.processes import Alone, Processes, check_alike
 from secateur.experiment.recipe import Training
 from secateur.keyed import generator, key_of
-from secateur.network import pruned_weights, settle_
+from secateur.network import is_due, pruned_weights, settle_
 from secateur.tasks import Samples
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -35,10 +35,30 @@ def keep_freed_memory() -> None:
 
 
 @dataclass
+class Partial:
+    """Where a training stands within an epoch.
+
+    Args:
+        steps: done in it.
+        loss: summed over them, nats.
+        right: answers in them.
+        seen: samples in them.
+        before: the search's counts as the epoch began.
+    """
+
+    steps: int
+    loss: float
+    right: int
+    seen: int
+    before: dict[str, int]
+
+
+@dataclass
 class Progress:
-    """Where a training stands: epochs done, and one line of figures for each."""
+    """Where a training stands: epochs done, one line of figures for each, and what is begun."""
 
     history: list[dict[str, Any]]
+    partial: Partial | None = None
 
     @property
     def epoch(self) -> int:
@@ -86,11 +106,21 @@ class Trainer:
         """Steps of an epoch; an incomplete last batch is left out."""
         return max(len(self.samples) // self.settings.batch_size, 1)
 
-    def run(self, after_epoch: Callable[[dict[str, Any]], None]) -> None:
-        """Trains from where `progress` stands to the last epoch, and deploys the last scores."""
+    def run(
+        self, after_epoch: Callable[[dict[str, Any]], None],
+        before_pulses: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        """Trains from where `progress` stands to the last epoch, and deploys the last scores.
+
+        Args:
+            after_epoch: told the epoch's line of figures.
+            before_pulses: called before each step that sends pulses, `progress` being up to date:
+                where a chip cannot be brought back, the rest must be able to follow it.
+        """
         while self.progress.epoch < self.epochs:
-            line = self._epoch(self.progress.epoch)
+            line = self._epoch(self.progress.epoch, before_pulses)
             self.progress.history.append(line)
+            self.progress.partial = None
             after_epoch(line)
         settle_(self.model)
 
@@ -102,17 +132,22 @@ class Trainer:
         rise = min(1.0, (step + 1) / (warm + 1.0))
         return settings.learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * step / total))
 
-    def _epoch(self, epoch: int) -> dict[str, Any]:
+    def _epoch(self, epoch: int, before_pulses: Callable[[], None] | None) -> dict[str, Any]:
         self._called.train()
         size = self.settings.batch_size
         key = key_of(self.seed, epoch)
         order = torch.randperm(len(self.samples), generator=generator(key))
-        before = _search_counts(self.model)
-        sums = torch.zeros(3, dtype=torch.float64, device=self.together.device)
-        rate = 0.0
-        chunks = [order[n * size : (n + 1) * size] for n in range(self.steps)]
+        begun = self.progress.partial or Partial(0, 0.0, 0, 0, _search_counts(self.model))
+        before, rate = begun.before, 0.0
+        sums = torch.tensor([begun.loss, begun.right, begun.seen], dtype=torch.float64)
+        sums = sums.to(self.together.device)
+        chunks = [order[n * size : (n + 1) * size] for n in range(begun.steps, self.steps)]
         parts = self.samples.stream([own for c in chunks for own in self._own(c)], key=key)
-        for n in range(self.steps):
+        for n in range(begun.steps, self.steps):
+            if before_pulses is not None and is_due(self.model):
+                past, known, asked = sums.tolist()
+                self.progress.partial = Partial(n, past, int(known), int(asked), before)
+                before_pulses()
             rate = self.learning_rate(epoch * self.steps + n)
             found = self._step(parts, rate)
             sums += found

@@ -1,7 +1,21 @@
 """A MODEL ON A CHIP: one product that joins scores, masks, placement and circuit."""
 
-from secateur.network.attach import detach_, program_, prune_, pruned_weights, quantise_, settle_
+from secateur.network.attach import (
+    detach_,
+    is_due,
+    program_,
+    prune_,
+    pruned_weights,
+    quantise_,
+    settle_,
+)
 from secateur.network.calibrate import Saturation, calibrate_, first_order_errors, saturations
+from secateur.network.compensate import (
+    Scale,
+    calibration_currents,
+    compensate_,
+    uncompensate_,
+)
 from secateur.network.saved_chip import SavedChip, read_chip
 from secateur.network.saving import load_, pack, save, unpack_
 from secateur.network.search import Search
@@ -17,11 +31,15 @@ __all__ = [
     "PrunedWeight",
     "Saturation",
     "SavedChip",
+    "Scale",
     "Search",
     "Where",
     "calibrate_",
+    "calibration_currents",
+    "compensate_",
     "detach_",
     "first_order_errors",
+    "is_due",
     "load_",
     "pack",
     "program_",
@@ -33,6 +51,7 @@ __all__ = [
     "saturations",
     "save",
     "settle_",
+    "uncompensate_",
     "unpack_",
     "write_tensors",
 ]

@@ -211,6 +211,15 @@ def settle_(model: nn.Module) -> nn.Module:
     return model
 
 
+def is_due(model: nn.Module) -> bool:
+    """Whether the next forward pass in training will send pulses to the chip.
+
+    Where a chip cannot be brought back, this is the moment to save what the model is.
+    """
+    searches = {id(w.search): w.search for w in pruned_weights(model).values() if w.search}
+    return any(search.due() for search in searches.values())
+
+
 def pruned_weights(model: nn.Module) -> dict[str, PrunedWeight]:
     """The pruned weights of a model, each once, by the names they had when they were pruned.
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from secateur.chip import Window
 from secateur.circuit import LinearMap
 from secateur.network.foreign import inputs_first_product, is_inputs_first
 from secateur.network.reading import PlainValue, Reading, WeightSource
@@ -29,6 +30,7 @@ class Convolution:
     padding_mode: str = "zeros"
     reversed_padding: tuple[int, ...] = ()
     transposed: bool = False
+    kernel: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, layer: "nn.modules.conv._ConvNd") -> "Convolution":
@@ -37,8 +39,21 @@ class Convolution:
         return cls(
             len(layer.kernel_size), tuple(layer.stride), padding, tuple(layer.dilation),
             layer.groups, layer.padding_mode, tuple(layer._reversed_padding_repeated_twice),
-            layer.transposed,
+            layer.transposed, tuple(layer.kernel_size),
         )  # fmt: skip
+
+    def window(self) -> Window | None:
+        """How patches are cut where each is one multiplication by the whole weight, else None."""
+        if self.transposed or self.groups > 1 or self.padding_mode != "zeros":
+            return None
+        size = tuple(self.kernel)
+        padding = self.padding
+        if isinstance(padding, str):
+            reach = [d * (k - 1) for d, k in zip(self.dilation, size, strict=True)]
+            if padding == "same" and any(n % 2 for n in reach):
+                return None
+            padding = tuple(n // 2 if padding == "same" else 0 for n in reach)
+        return Window(size, self.stride, padding, self.dilation)
 
     def __call__(
         self, inputs: Tensor, weight: Tensor, output_padding: tuple[int, ...] | None = None

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from secateur.circuit import Circuit, InputConverter, LinearMap
 from secateur.errors import ModelError
 from secateur.keyed import key_of, normal
+from secateur.network.board_products import BoardProducts
 from secateur.ranks import rank
 
 
@@ -19,6 +20,14 @@ class Reading:
     """The weights of one forward pass, and how to multiply by them.
 
     Every multiplication by chip weights in secateur is `product`.
+
+    Args:
+        weight: as read.
+        deviation: read noise of its pairs, siemens; None where the chip tells none.
+        gain: weights per siemens.
+        circuit: level of fidelity, None for plain sums.
+        key: of the noise of these products.
+        scale: what outputs are multiplied by digitally, one number or one for each output.
     """
 
     weight: Tensor
@@ -26,6 +35,8 @@ class Reading:
     gain: float = 1.0
     circuit: Circuit | None = None
     key: int = 0
+    scale: Tensor | None = None
+    board: BoardProducts | None = None
 
     def product(
         self, linear: LinearMap, inputs: Tensor, converter: nn.Module | None = None
@@ -37,12 +48,18 @@ class Reading:
             inputs: of the layer.
             converter: that they have passed.
         """
-        if self.circuit is None or self.deviation is None:
-            return linear(inputs, self.weight)
         levels = converter.levels() if isinstance(converter, InputConverter) else None
-        return self.circuit.product(
-            linear, inputs, self.weight, self.deviation, gain=self.gain, key=self.key,
-            levels=levels,
+        if self.board is not None:
+            return self._scaled(
+                self.board.product(linear, inputs, self.weight, key=self.key, levels=levels)
+            )
+        if self.circuit is None or self.deviation is None:
+            return self._scaled(linear(inputs, self.weight))
+        return self._scaled(
+            self.circuit.product(
+                linear, inputs, self.weight, self.deviation, gain=self.gain, key=self.key,
+                levels=levels,
+            )
         )  # fmt: skip
 
     def part(self, start: int, stop: int) -> "Reading":
@@ -50,9 +67,26 @@ class Reading:
         deviation = None if self.deviation is None else self.deviation[start:stop]
         key = key_of(self.key, start)
         circuit = None if self.circuit is None else self.circuit.part(start, stop)
-        return replace(
-            self, weight=self.weight[start:stop], deviation=deviation, key=key, circuit=circuit
+        scale = (
+            self.scale[start:stop] if self.scale is not None and self.scale.dim() else self.scale
         )
+        board = None if self.board is None else replace(self.board, outputs=(start, stop))
+        return replace(
+            self, weight=self.weight[start:stop], deviation=deviation, key=key, circuit=circuit,
+            scale=scale, board=board,
+        )  # fmt: skip
+
+    def _scaled(self, outputs: Tensor) -> Tensor:
+        """Outputs, drift given back digitally: by one factor, or one for each output."""
+        if self.scale is None:
+            return outputs
+        scale = self.scale.to(outputs.dtype)
+        if not scale.dim():
+            return outputs * scale
+        axis = 1 - self.weight.dim()
+        # The groups of a transposed convolution take turns on the same columns.
+        scale = scale.repeat(outputs.shape[axis] // len(scale))
+        return outputs * scale.view(-1, *(1,) * (-axis - 1))
 
 
 class WeightSource(nn.Module, ABC):

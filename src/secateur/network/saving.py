@@ -97,6 +97,9 @@ def unpack_(
     _check_settings(_settings(model), header["settings"])
     state = {n.removeprefix("network/"): t for n, t in tensors.items() if n.startswith("network/")}
     state |= {alias: state[name] for alias, name in header["aliases"].items() if name in state}
+    for name, module in model.named_modules():
+        if isinstance(module, ChipWeight):
+            module.expect(state.get(f"{name}.scale"))
     _check_state(model, state)
     chips = _chips(model)
     for n, chip in enumerate(chips):

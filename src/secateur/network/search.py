@@ -73,7 +73,9 @@ class Search:
     @torch.no_grad()
     def begin(self) -> None:
         """The first masks. All formed edges are kept before, so that only RESETs are needed."""
-        self.deploy(self.rule.first([weight.scores for weight in self.weights], self.counts()))
+        lost = self.deploy(self.rule.first([w.scores for w in self.weights], self.counts()))
+        if lost:
+            self._select()
         for weight in self.weights:
             weight.flips = 0
 
@@ -97,30 +99,58 @@ class Search:
         self._look()
         self._select()
 
+    def due(self) -> bool:
+        """Whether the next forward pass in training will select again and send pulses."""
+        changed = any(self._changed(weight) for weight in self.weights)
+        return changed and (self.changes + 1) % self.interval == 0
+
+    def _spent(self) -> list[Tensor]:
+        """Pulses that each edge has cost the more worn of its cells, shaped as the scores."""
+        wear = self.chip.ledger.switching
+        own = [(weight, wear[weight.region.cells]) for weight in self.weights]
+        return [
+            (cells if w.grain == "cell" else cells.view(-1, 2).amax(dim=1)).view(w.scores.shape)
+            for w, cells in own
+        ]
+
     def _look(self) -> None:
         for watch in self._watches:
             watch.look()
 
     def _select(self) -> None:
-        scores = [weight.scores for weight in self.weights]
-        masks = [weight.mask for weight in self.weights]
-        rule = self.rule.at(self.changes // self.interval)
-        self.deploy(rule.next(scores, masks, self.counts()))
+        standing = self.rule.at(self.changes // self.interval)
+        held = [weight.hold_lost() for weight in self.weights]
+        if any(held):
+            self._look()
+        lost = True
+        # Every turn loses an edge, so that this ends.
+        while lost:
+            scores = [weight.scores for weight in self.weights]
+            # A rule with a dead band would keep a lost edge for want of one to take its place.
+            masks = [weight.still_kept() for weight in self.weights]
+            rule = standing.after(self._spent)
+            lost = bool(self.deploy(rule.next(scores, masks, self.counts())))
 
     @torch.no_grad()
-    def deploy(self, masks: Sequence[Tensor]) -> None:
-        """Pulses the chip from the masks it holds to the given ones: RESETs, then SETs."""
+    def deploy(self, masks: Sequence[Tensor]) -> int:
+        """Pulses the chip from the masks it holds to the given ones: RESETs, then SETs.
+
+        Returns:
+            How many edges were lost: a cell of theirs was looked at and did not follow. They are
+            not available any more; the masks are as asked for all the same.
+        """
         wanted = torch.cat([mask.reshape(-1) for mask in masks])
         flipped = flipped_edges(self._held.to(wanted.device), wanted)
         raised = wanted[flipped]
-        self._pulse(flipped, raised)
+        stuck = self._pulse(flipped, raised)
         for weight, mask, (start, stop) in zip(
             self.weights, masks, self._parts(flipped), strict=True
         ):
             weight.flips += stop - start
             weight.mask = mask
         self._held = wanted
-        self._note(flipped[raised])
+        self._note(flipped, raised)
+        return self._lose(stuck) if stuck.numel() else 0
 
     # --- Saving ------------------------------------------------------------------------------
 
@@ -161,27 +191,55 @@ class Search:
 
     # --- Inside ------------------------------------------------------------------------------
 
-    def _pulse(self, edges: Tensor, raised: Tensor) -> None:
-        """RESETs the edges that are not raised and SETs those that are; formed cells only."""
+    def _pulse(self, edges: Tensor, raised: Tensor) -> Tensor:
+        """RESETs the edges that are not raised and SETs those that are; formed cells only.
+
+        Returns:
+            Cells that were looked at and did not follow.
+        """
         first = self.weights[0]
+        lost = [edges[:0]]
         # In parts, which only a large network's first masks fill: numbers of cells take memory.
         for some, above in zip(torch.split(edges, _PART), torch.split(raised, _PART), strict=True):
             cells = cells_of(some, grain=first.grain, first_cell=first.region.first_cell)
             up = above.unsqueeze(1).expand_as(cells).reshape(-1)
             cells = cells.view(-1)
             formed = self.chip.conducting(cells)
-            self.chip.switch(cells[formed], up[formed])
+            lost.append(self.chip.switch_verify(cells[formed], up[formed]))
+        return torch.cat(lost)
 
-    def _note(self, edges: Tensor) -> None:
-        """Reads edges back that have just been SET, and remembers what they weigh."""
+    def _lose(self, cells: Tensor) -> int:
+        """Takes the edges of cells that do not follow out of the search, for good."""
+        first = self.weights[0]
+        edges = (cells - first.region.first_cell) >> int(first.grain == "pair")
+        edges = torch.unique(edges)
+        lost = 0
+        parts = zip(self.weights, self._starts, self._parts(edges), strict=False)
+        for weight, offset, (start, stop) in parts:
+            lost += weight.lose(edges[start:stop] - offset)
+        for watch in self._watches:
+            watch.look()
+        return lost
+
+    def _note(self, flipped: Tensor, raised: Tensor) -> None:
+        """Reads edges back that have just been SET, and remembers what they weigh.
+
+        Those that have been RESET too, where weights keep what was last read of their cells.
+        """
+        every = any(weight.last_read is not None for weight in self.weights)
+        edges = flipped if every else flipped[raised]
         if not edges.numel():
             return
         first = self.weights[0]
         cells = cells_of(edges, grain=first.grain, first_cell=first.region.first_cell)
-        read = weight_of_cells(self.chip.read_back(cells.view(-1)).view_as(cells), edges)
+        read = self.chip.read_back(cells.view(-1)).view_as(cells)
+        weighs = weight_of_cells(read, edges)
+        kept = raised if every else torch.ones_like(edges, dtype=torch.bool)
         parts = zip(self.weights, self._starts, self._parts(edges), strict=False)
         for weight, offset, (start, stop) in parts:
-            weight.note_kept(edges[start:stop] - offset, read[start:stop])
+            own, up = slice(start, stop), kept[start:stop]
+            weight.note_kept(edges[own][up] - offset, weighs[own][up])
+            weight.note_read(cells[own].reshape(-1), read[own].reshape(-1))
 
     def _parts(self, edges: Tensor) -> list[tuple[int, int]]:
         """Where each weight's share of ascending edge numbers begins and ends."""

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from secateur.chip import Chip, PairStatistics, Region
-from secateur.circuit import Circuit
+from secateur.circuit import Circuit, Ideal, ReadPerProduct, ReadPerStep
+from secateur.errors import SettingError
 from secateur.keyed import key_of
+from secateur.network.board_products import BoardProducts
 from secateur.network.reading import Reading, Uses, WeightSource
 from secateur.network.wiring import SeenPairs, layout_of
 from secateur.ranks import rank
@@ -32,6 +34,10 @@ class Settling(Protocol):
     def settle(self, asking: "PrunedWeight") -> None:
         """Brings the chip to what the scores ask for."""
 
+    def due(self) -> bool:
+        """Whether the next forward pass in training will do so."""
+        ...
+
     def pending(self, weight: "PrunedWeight") -> bool:
         """Whether a weight's scores have changed since the search has last looked."""
         ...
@@ -42,6 +48,8 @@ class Settling(Protocol):
 
 class ChipWeight(WeightSource):
     """A weight (G+ - G-) x gain of the pairs of a region, read anew at every forward pass.
+
+    `scale` is what `compensate_` has found: outputs are multiplied by it, digitally.
 
     Moving the module moves a simulated chip with it. Its numbers stay float32 whatever dtype the
     model is cast to; what it reads is cast to that dtype. A deep copy of a model holds a snapshot
@@ -57,6 +65,7 @@ class ChipWeight(WeightSource):
     """
 
     gain: Tensor
+    scale: Tensor | None
 
     def __init__(
         self, chip: Chip, region: Region, *, circuit: Circuit, gain: float, seed: int, like: Tensor
@@ -65,6 +74,8 @@ class ChipWeight(WeightSource):
         self.chip, self.region, self.circuit, self.seed = chip, region, circuit, seed
         self.dtype, self.memory_format = like.dtype, memory_format_of(like)
         self.uses = Uses()
+        # Siemens of its cells, where the chip multiplies and gradients go by what was last read.
+        self.last_read: Tensor | None = None
         self.seen = SeenPairs(circuit.wires, region) if circuit.wires else None
         # Converters have ranges of their own for every weight: a submodule.
         self.level = circuit.bound(layout_of(region, seed=chip.seed))
@@ -72,6 +83,8 @@ class ChipWeight(WeightSource):
             "gain", torch.tensor(gain, dtype=torch.float64, device=_device_of(chip))
         )
         self._gain = gain
+        # Digital, found by `compensate_`: outputs are multiplied by it.
+        self.register_buffer("scale", None)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
     def forward(self) -> Reading:
@@ -83,7 +96,12 @@ class ChipWeight(WeightSource):
         """One read of the region."""
         key = self._next_key()
         known = self.statistics()
+        if known is None and isinstance(self.circuit, ReadPerProduct):
+            weight = self._learnable(self._laid_out(self._as_last_read())).to(self.dtype)
+            board = BoardProducts(self.chip, self.region, self._gain)
+            return Reading(weight, None, self._gain, None, key ^ 1, self.scale, board)
         if known is None:
+            self._check_level()
             cells = self.chip.read(self.region, key=key)
             weight, deviation = (cells[..., 0] - cells[..., 1]).mul_(self._gain), None
         else:
@@ -91,7 +109,7 @@ class ChipWeight(WeightSource):
             weight = self.level.weight(known.difference, deviation, gain=self._gain, key=key)
         weight = self._learnable(self._laid_out(weight)).to(self.dtype)
         # A second key, so that noise per product is independent of noise per read.
-        return Reading(weight, deviation, self._gain, self.level, key ^ 1)
+        return Reading(weight, deviation, self._gain, self.level, key ^ 1, self.scale)
 
     def statistics(self) -> PairStatistics | None:
         """Mean and noise of the pairs as the circuit sees them; None where the chip knows none."""
@@ -101,10 +119,36 @@ class ChipWeight(WeightSource):
         assert found is None or isinstance(found, PairStatistics)
         return found
 
+    def _check_level(self) -> None:
+        if not isinstance(self.circuit, Ideal | ReadPerStep):
+            raise SettingError(
+                f"{type(self.circuit).__name__} needs the mean and noise of each cell, which this "
+                "chip does not know", where=self.region.name,
+                cause="a real chip has its wires and converters itself",
+                remedy="Choose ReadPerProduct (the chip multiplies) or ReadPerStep (it is read)",
+            )  # fmt: skip
+
+    def _as_last_read(self) -> Tensor:
+        """The weight by the conductances last read: at first, and after each pulse."""
+        if self.last_read is None:
+            cells = torch.arange(self.region.cells.start, self.region.cells.stop)
+            self.last_read = self.chip.read_back(cells.to(self.device)).to(self.device)
+        pairs = self.last_read.view(-1, 2)
+        return (pairs[:, 0] - pairs[:, 1]).mul_(self._gain).view(self.region.shape)
+
+    def note_read(self, cells: Tensor, read: Tensor) -> None:
+        """Takes over what was read of cells after a pulse, where it keeps what was last read."""
+        if self.last_read is not None:
+            self.last_read[cells - self.region.first_cell] = read.to(self.last_read.device)
+
     def plain(self) -> Tensor:
         """The weight as one more read of the chip gives it."""
         cells = self.chip.read(self.region, key=self._next_key())
-        return self._laid_out((cells[..., 0] - cells[..., 1]).mul_(self._gain)).to(self.dtype)
+        weight = (cells[..., 0] - cells[..., 1]).mul_(self._gain)
+        if self.scale is not None:
+            first = self.scale.dim() * int(self.region.inputs_first)
+            weight *= self.scale.view(*(1,) * first, -1, *(1,) * (weight.dim() - 1 - first))
+        return self._laid_out(weight).to(self.dtype)
 
     @property
     def shape(self) -> torch.Size:
@@ -123,6 +167,17 @@ class ChipWeight(WeightSource):
     def set_extra_state(self, state: Tensor) -> None:
         """Restores the number of reads."""
         self.uses.count = int(state)
+
+    def expect(self, scale: Tensor | None) -> None:
+        """Makes room for the scale of a state that is about to be loaded, or for none."""
+        held = None if scale is None else torch.empty_like(scale, device=self.device)
+        self.register_buffer("scale", held)
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        self.expect(arguments[0].get(f"{arguments[1]}scale"))
+        super()._load_from_state_dict(*arguments)  # type: ignore[no-untyped-call,unused-ignore]
+        self._gain = float(self.gain)
+        self.last_read = None
 
     def _next_key(self) -> int:
         # What is the same for every read is worked out once for each rank.
@@ -148,11 +203,8 @@ class ChipWeight(WeightSource):
         like = fn(like.to(memory_format=self.memory_format))
         self.dtype, self.memory_format = like.dtype, memory_format_of(like)
         self.chip.to(self.device)
+        self.last_read = None
         return self
-
-    def _load_from_state_dict(self, *arguments: Any) -> None:
-        super()._load_from_state_dict(*arguments)  # type: ignore[no-untyped-call,unused-ignore]
-        self._gain = float(self.gain)
 
 
 class ProgrammedWeight(ChipWeight):
@@ -190,7 +242,7 @@ class PrunedWeight(ChipWeight):
         self.register_buffer("mask", mask)
         self.register_buffer("kept_weight", kept_weight)
         self.register_buffer("available", available)
-        self.edges = int(available.sum())
+        self.edges = self._formed = int(available.sum())
         self.flips = 0
         self.search: Settling | None = None
 
@@ -228,6 +280,32 @@ class PrunedWeight(ChipWeight):
         """
         if edges.numel():
             self.kept_weight.view(-1)[edges] = differences * self._gain
+
+    def lose(self, edges: Tensor) -> int:
+        """Takes edges out of the search whose cells no longer follow; returns how many were in it.
+
+        They are then as those that were never formed.
+
+        Args:
+            edges: int64, flat indices of the scores.
+        """
+        edges = edges[self.available.view(-1)[edges]]
+        self.available.view(-1)[edges] = False
+        self.edges = int(self.available.sum())
+        self.kept_weight.view(-1)[edges] = 0.0
+        self.hold_lost()
+        return len(edges)
+
+    def still_kept(self) -> Tensor:
+        """The mask without edges that were lost."""
+        return self.mask & self.available if self.edges < self._formed else self.mask
+
+    def hold_lost(self) -> bool:
+        """Keeps the scores of lost edges at 0, which momentum would move; whether there are any."""
+        lost = self.edges < self._formed
+        if lost:
+            self.scores.data.mul_(self.available)
+        return lost
 
     def _learnable(self, weight: Tensor) -> Tensor:
         if not (torch.is_grad_enabled() and self.scores.requires_grad):

@@ -125,6 +125,7 @@ def _conductance_map(array: Array, top: float, title: str, words: str) -> MapPla
 
 def _wear_map(array: Array, title: str) -> MapPlate:
     most = int(array.max())
+    row, column = np.unravel_index(int(array.argmax()), array.shape)
     # A few cells wear far more than the rest; on a scale up to them, the rest would be one colour.
     top = max(1, int(np.quantile(array[array > 0], 0.99))) if most else 1
     steps = min(STEPS, top + 1)
@@ -138,6 +139,7 @@ def _wear_map(array: Array, title: str) -> MapPlate:
         alt=f"{title}: SET and RESET pulses of each cell, at most {most}; "
         f"{100 * touched:.0f} percent of the cells saw any",
         caption=f"SET and RESET pulses each cell received. {numbers.percent(touched, 0)} of the "
-        f"cells saw any; the most worn one saw {numbers.count(most)}.",
+        f"cells saw any; the most worn one, in row {row} and column {column}, saw "
+        f"{numbers.count(most)}.",
         key=Key(gradient(colours), "0", f"{top} or more" if most > top else str(top), "pulses"),
     )

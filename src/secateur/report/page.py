@@ -29,6 +29,7 @@ from secateur.report import (
     technologies,
     trade_off,
     training,
+    wear,
 )
 from secateur.report.arms import swatch
 from secateur.report.drawing import Plate
@@ -118,6 +119,8 @@ def _run_page(place: int, run: Run, shown_chips: int, runs: int) -> dict[str, An
         "comparisons": _comparisons(f"{key}-words", run),
         "chips": _chips(key, run, shown_chips, IMAGE_BYTES // (shown_chips * runs)),
         "kept": search_figures.kept_plate(f"{key}-kept", _one_for_each_arm(results)),
+        "wear": wear.rows(run),
+        "wear_words": wear.words(run),
         "pulses": search_figures.pulse_plates(f"{key}-pulses", _one_for_each_arm(search)),
         "confusion": confusion.plates(f"{key}-confusion", run),
         "examples": exhibits.examples(run),
@@ -128,7 +131,7 @@ def _run_page(place: int, run: Run, shown_chips: int, runs: int) -> dict[str, An
         "fields": anatomy.fields(run),
         "stress": stress.plates(f"{key}-stress", run),
         "hardships": stress.table(run),
-        "memories": technologies.plate_of(f"{key}-memories", run),
+        "memories": technologies.plates(f"{key}-memories", run),
         "figures": gains.figures(run),
         "recipe": provenance.recipe(run),
         "physics_arms": arms,

@@ -73,6 +73,7 @@ class Trial(_Part):
     maps: str | None = None
     arrays: str | None = None
     stress: list[dict[str, Any]] = []
+    wear: Facts = {}
     anatomy: Annotated[dict[str, Facts], BeforeValidator(_absent_as_empty)] = {}
 
     @property

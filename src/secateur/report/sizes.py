@@ -11,7 +11,7 @@ from secateur.report.drawing import Frame, Plate, label_points, logarithmic, pla
 from secateur.report.drawing import style as styled
 from secateur.report.reading import Run
 
-WIDTH = "network.width"
+WIDTH, KEPT = "network.width", "search.keep_fraction"
 ALIKE = 1.02  # sizes within two percent are one
 
 
@@ -33,9 +33,14 @@ class Size:
 
 
 def sizes(run: Run) -> list[Size]:
-    """Every result with a size, smallest first."""
+    """Every result with a size of its own choosing, smallest first.
+
+    Other settings change the figure at a size, or the size by accident: forming does.
+    """
     found = []
     for result in run.record.results:
+        if set(result.overrides) - {WIDTH, KEPT}:
+            continue
         kept = [trial.kept for trial in result.trials if trial.kept]
         score = run.score(result)
         if kept and score is not None and score.mean is not None:

@@ -19,26 +19,36 @@ KINDS = {
 }
 UNITS = ((365.25 * 86400, "year"), (30 * 86400, "month"), (86400, "day"), (3600, "hour"))
 
-# Value, mean as it is, mean with the norms renewed: fractions of 1.
-Point = tuple[float, float, float]
+# What is tried, by the recipe's name; a name that is not here says itself.
+REMEDIES = {
+    "norms": "norms renewed",
+    "global": "compensated by array",
+    "column": "compensated by column",
+}
+AS_IT_IS = "as it is"
+
+# Value, and mean figures by remedy, `AS_IT_IS` first: fractions of 1.
+Point = tuple[float, dict[str, float]]
 
 
 def plates(key: str, run: Run) -> list[Plate]:
-    """One plate for each kind of hardship, a line an arm, dotted without new norm statistics."""
+    """One plate for each kind of hardship and remedy, a line an arm, faint without it."""
     made = []
     for kind, (title, axis) in KINDS.items():
         lines = {r.arm: _points(r, kind, run.record.metric) for r in shown_results(run)}
         lines = {arm: points for arm, points in lines.items() if len(points) > 1}
-        if lines:
+        tried = dict.fromkeys(n for points in lines.values() for _, found in points for n in found)
+        for n, name in enumerate(name for name in tried if len(tried) == 1 or name != AS_IT_IS):
             made.append(
                 plate(
-                    f"{key}-{kind}",
-                    _drawer(lines, axis, logarithmic_axis=kind == "age"),
-                    alt=f"{title}: " + "; ".join(_words(arm, p) for arm, p in lines.items()),
+                    f"{key}-{kind}" + (f"-{n}" if n else ""),
+                    _drawer(lines, name, axis, logarithmic_axis=kind == "age"),
+                    alt=f"{title}, {remedy_in_words(name)}: "
+                    + "; ".join(_words(arm, p, name) for arm, p in lines.items()),
                     caption=f"{run.split.capitalize()} {run.record.metric_title}, percent, mean of "
-                    "the chips. Full lines: the norms' statistics taken anew, without a pulse; "
-                    "faint: as it is.",
-                    title=title,
+                    f"the chips. Full lines: {remedy_in_words(name)}, without a pulse; faint: as "
+                    "it is.",
+                    title=f"{title}: {remedy_in_words(name)}",
                     size="half",
                     legend=tuple(lines),
                 )
@@ -46,20 +56,38 @@ def plates(key: str, run: Run) -> list[Plate]:
     return made
 
 
-def table(run: Run) -> list[dict[str, Any]]:
-    """One row for each result and hardship."""
-    return [
-        {
-            "arm": result.arm,
-            "name": name_of(run, result) if result in shown_results(run) else result.name,
-            "what": in_words(kind, value),
-            "figures": numbers.percent_number(plain),
-            "renewed": numbers.percent_number(renewed),
-        }
+def table(run: Run) -> dict[str, Any]:
+    """One row for each result and hardship, one column for each remedy."""
+    found = [
+        (result, kind, value, figures)
         for result in run.record.results
         for kind in KINDS
-        for value, plain, renewed in _points(result, kind, run.record.metric)
+        for value, figures in _points(result, kind, run.record.metric)
     ]
+    tried = list(dict.fromkeys(name for *_, figures in found for name in figures))
+    return {
+        "remedies": [remedy_in_words(name) for name in tried],
+        "rows": [
+            {
+                "arm": result.arm,
+                "name": name_of(run, result) if result in shown_results(run) else result.name,
+                "what": in_words(kind, value),
+                "figures": [numbers.percent_number(figures.get(name)) for name in tried],
+            }
+            for result, kind, value, figures in found
+        ],
+    }
+
+
+def remedy_in_words(name: str) -> str:
+    """A remedy in words: "column+norms" is compensated by column, norms renewed."""
+    return ", ".join(REMEDIES.get(part.strip(), part.strip()) for part in name.split("+"))
+
+
+def remedied(row: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Figures of a hardship by remedy, as it is first; records of earlier runs knew norms only."""
+    tried = row["remedied"] if "remedied" in row else {"norms": row["renewed"]}
+    return {AS_IT_IS: row["figures"], **tried} if "figures" in row else dict(tried)
 
 
 def in_words(kind: str, value: float) -> str:
@@ -74,38 +102,40 @@ def in_words(kind: str, value: float) -> str:
 
 
 def _points(result: Result, kind: str, metric: str) -> list[Point]:
-    collected: dict[float, list[Mapping[str, Any]]] = {}
+    collected: dict[float, list[dict[str, Mapping[str, Any]]]] = {}
     for trial in result.trials:
         for row in trial.stress:
             if row.get("kind") == kind:
-                collected.setdefault(float(row["value"]), []).append(row)
+                collected.setdefault(float(row["value"]), []).append(remedied(row))
     return [
-        (value, _mean(rows, "figures", metric), _mean(rows, "renewed", metric))
+        (value, {name: _mean(rows, name, metric) for name in rows[0]})
         for value, rows in sorted(collected.items())
     ]
 
 
-def _mean(rows: Sequence[Mapping[str, Any]], which: str, metric: str) -> float:
-    return float(np.mean([row[which][metric] for row in rows]))
+def _mean(rows: Sequence[Mapping[str, Any]], name: str, metric: str) -> float:
+    return float(np.mean([row[name][metric] for row in rows]))
 
 
-def _words(arm: str, points: Sequence[Point]) -> str:
-    return f"{arm} {numbers.percent(points[0][2])} to {numbers.percent(points[-1][2])}"
+def _words(arm: str, points: Sequence[Point], name: str) -> str:
+    first, last = (numbers.percent(points[n][1].get(name)) for n in (0, -1))
+    return f"{arm} {first} to {last}"
 
 
 def _drawer(
-    lines: Mapping[str, Sequence[Point]], axis: str, *, logarithmic_axis: bool
+    lines: Mapping[str, Sequence[Point]], name: str, axis: str, *, logarithmic_axis: bool
 ) -> Callable[[Frame], Figure]:
     def draw(frame: Frame) -> Figure:
         figure = frame.figure(230 if frame.narrow else 270)
         axes = styled(figure.subplots())
         for arm, points in lines.items():
             look = look_of(arm)
-            x, plain, renewed = zip(*points, strict=True)
+            x = [value for value, _ in points]
+            plain, helped = ([found[key] for _, found in points] for key in (AS_IT_IS, name))
             settings: dict[str, Any] = {"color": look.colour.light, "linestyle": look.dash}
             axes.plot(x, 100 * np.array(plain), lw=1.8, alpha=0.4, **settings)
             axes.plot(
-                x, 100 * np.array(renewed), marker=look.marker, ms=4.5, mew=0, lw=1.8, **settings
+                x, 100 * np.array(helped), marker=look.marker, ms=4.5, mew=0, lw=1.8, **settings
             )
         if logarithmic_axis and all(points[0][0] > 0 for points in lines.values()):
             logarithmic(axes, "x")

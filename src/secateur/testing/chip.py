@@ -23,6 +23,10 @@ class ChipContract:
     #: measurement cannot. Set it to False for a real chip; the tests of that promise are skipped.
     repeatable: bool = True
 
+    #: Whether cells can be brought to values between their two states. Where it is False,
+    #: `write_verify` must refuse and send no pulse.
+    writes_values: bool = True
+
     def chip(self) -> Chip:
         """The chip under test."""
         raise NotImplementedError("give the chip under test")
@@ -159,6 +163,8 @@ class ChipContract:
 
     def test_write_verify_counts_its_pulses_and_names_what_it_missed(self) -> None:
         """What is not named as missed is near its target, up to the settling error."""
+        if not self.writes_values:
+            pytest.skip("this chip has two states and none between")
         chip, region = self._placed()
         cells, law = _cells(region), chip.technology
         formed = cells[chip.conducting(cells)]
@@ -172,6 +178,40 @@ class ChipContract:
         left = law.written_deviation(targets).square() + 2.0 * law.read_deviation(targets).square()
         allowed = 0.05 * law.high_conductance + 5.0 * left[met].sqrt()
         assert bool((error.abs() <= allowed).all())
+
+    def test_written_cells_are_in_the_state_they_are_near_and_follow_every_pulse(self) -> None:
+        """Low targets end low and high ones high; a RESET lowers them all, a SET raises them."""
+        if not self.writes_values:
+            pytest.skip("this chip has two states")
+        chip, region = self._placed()
+        law, cells = chip.technology, _cells(region)
+        formed = cells[chip.conducting(cells)]
+        high = torch.arange(len(formed)) % 2 == 0
+        targets = torch.where(high, law.high_conductance, law.low_conductance)
+        report = chip.write_verify(formed, targets, tolerance=0.1)
+        met = ~torch.isin(formed, report.missed)
+        written = chip.status(region).view(-1)[formed]
+        expected = torch.where(high, chip.HIGH, chip.LOW).to(torch.int8)
+        assert float((written == expected)[met].float().mean()) > 0.95
+        for pulse, state in (("reset", chip.LOW), ("set", chip.HIGH)):
+            _commands(chip)[pulse](formed)
+            followed = chip.status(region).view(-1)[formed] == state
+            assert float(followed[met].float().mean()) > 0.9
+            median = float(chip.read_back(formed[met & followed]).median())
+            aim = law.low_conductance if state == chip.LOW else law.high_conductance
+            assert abs(median - aim) < 0.5 * aim + 0.01 * law.high_conductance
+
+    def test_a_chip_of_two_states_refuses_values_and_sends_nothing(self) -> None:
+        """A target that it cannot reach is not answered by the nearest thing it has."""
+        if self.writes_values:
+            pytest.skip("this chip can be written to values")
+        chip, region = self._placed()
+        formed = _cells(region)[chip.conducting(_cells(region))]
+        before = chip.ledger.totals()
+        targets = torch.full((len(formed),), 0.5 * chip.technology.high_conductance)
+        with pytest.raises(ChipError):
+            chip.write_verify(formed, targets)
+        assert chip.ledger.totals() == before
 
     # --- Reading -----------------------------------------------------------------------------
 

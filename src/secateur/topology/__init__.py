@@ -8,6 +8,7 @@ Tensors only: this room knows nothing of chips or devices.
 """
 
 from secateur.topology.anatomy import agreement, degrees, dispersion, kept_by_position
+from secateur.topology.budget import FlipBudget
 from secateur.topology.rule import Rule, Scope, TopK, swap_across_band
 from secateur.topology.schedule import Annealed
 from secateur.topology.scores import ScoreStart, initial_scores
@@ -16,6 +17,7 @@ from secateur.topology.straight_through import straight_through
 
 __all__ = [
     "Annealed",
+    "FlipBudget",
     "Rule",
     "Scope",
     "ScoreStart",

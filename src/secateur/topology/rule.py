@@ -6,7 +6,7 @@ layer or across the whole network. Every rule keeps an exact number of edges.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -35,6 +35,19 @@ class Rule(ABC):
     def at(self, update: int) -> "Rule":
         """The rule as it stands at a mask update (0 is the first): itself, unless it changes."""
         return self
+
+    def after(self, spent: Callable[[], Sequence[Tensor]]) -> "Rule":
+        """The rule for edges that have been flipped that often: itself, unless it looks.
+
+        Args:
+            spent: gives int tensors shaped as the scores: pulses that each edge has cost a cell.
+        """
+        return self
+
+    @property
+    def by_weight(self) -> bool:
+        """Whether every weight keeps its own count, not only all of them together."""
+        return True
 
     @abstractmethod
     def first(self, scores: Sequence[Tensor], counts: Sequence[int]) -> list[Tensor]:
@@ -86,6 +99,11 @@ class TopK(Rule):
         left = 0.5 * (1.0 + math.cos(math.pi * min(update / self.narrowing, 1.0)))
         return replace(self, dead_band=self.dead_band * left, narrowing=0)
 
+    @property
+    def by_weight(self) -> bool:
+        """See `Rule.by_weight`."""
+        return self.scope == "layer"
+
     def first(self, scores: Sequence[Tensor], counts: Sequence[int]) -> list[Tensor]:
         """The plain top-k."""
         if self.scope == "layer":
@@ -118,7 +136,7 @@ def swap_across_band(scores: Tensor, mask: Tensor, count: int, *, dead_band: flo
         count: how many to keep.
         dead_band: relative half width of the band around the top-k threshold.
     """
-    if dead_band == 0.0:
+    if dead_band == 0.0 or count == 0:
         return top_k(scores, count)
     magnitude, kept = magnitudes(scores), flat_mask(mask)
     threshold = kth_largest(magnitude, count)

@@ -85,7 +85,7 @@ def top_k(scores: Tensor, count: int) -> Tensor:
 
     Args:
         scores: any shape.
-        count: number of edges to keep, 1 to scores.numel().
+        count: number of edges to keep, 0 to scores.numel().
 
     Returns:
         Boolean mask of the same shape.
@@ -93,6 +93,8 @@ def top_k(scores: Tensor, count: int) -> Tensor:
     Raises:
         DivergedError: for scores that are not numbers, where they leave no such mask.
     """
+    if count == 0:
+        return torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
     magnitude = magnitudes(scores)
     threshold = kth_largest(magnitude, count)
     mask = magnitude >= threshold

@@ -33,28 +33,29 @@ class VoltageFit:
     Args:
         oxide: the fitted one: thickness spread and time scale, and the field acceleration where
             the voltages forbid the assumed one.
-        share: of the variance that percolation explains, most likely value.
-        share_limit: largest share that the extremes allow at 95 % confidence.
+        share: of the variance that percolation explains, most likely value; None where no
+            extreme was measured, for mean and spread cannot tell.
+        share_limit: largest share that the extremes allow at 95 % confidence; 1 without any.
         pure_law: probability of a weakest cell as strong as the measured one, had all spread come
-            from percolation.
+            from percolation; None without one.
         normal_law: the same, had all of it come from the thickness.
     """
 
     oxide: Oxide
-    share: float
+    share: float | None
     share_limit: float
-    pure_law: float
-    normal_law: float
+    pure_law: float | None
+    normal_law: float | None
 
     @property
-    def slope_law_survives(self) -> bool:
-        """Whether the measured spread can be that of percolation, at 5 %."""
-        return self.pure_law >= 0.05
+    def slope_law_survives(self) -> bool | None:
+        """Whether the measured spread can be that of percolation, at 5 %; None: nobody knows."""
+        return None if self.pure_law is None else self.pure_law >= 0.05
 
 
 def fit_voltages(
-    oxide: Oxide, *, mean: float, spread: float, lowest: float, cells: int, threshold: Tensor,
-    highest: float | None = None,
+    oxide: Oxide, *, mean: float, spread: float, lowest: float | None, cells: int,
+    threshold: Tensor, highest: float | None = None,
 ) -> VoltageFit:  # fmt: skip
     """Fits thickness spread and time scale to measured breakdown voltages.
 
@@ -62,7 +63,7 @@ def fit_voltages(
         oxide: starting point: thickness, site, area, and the assumed field acceleration.
         mean: volts.
         spread: volts, standard deviation.
-        lowest: volts, of the weakest cell.
+        lowest: volts, of the weakest cell; None where it is not known, and `cells` means nothing.
         cells: measured, 20 or more.
         threshold: of percolation, of many cells, as `form_oxide` finds them.
         highest: volts, of the strongest cell; None where it is not known.
@@ -70,19 +71,15 @@ def fit_voltages(
     Raises:
         SettingError: for statistics that cannot be.
     """
-    if not (0.0 < spread < mean and lowest < mean and cells >= 20):
+    if not (0.0 < spread < mean and (lowest is None or (lowest < mean and cells >= 20))):
         raise SettingError(
             f"Mean {mean} V, standard deviation {spread} V, lowest {lowest} V of {cells} cells "
             "cannot be fitted",
             remedy="Give positive volts, the lowest below the mean, and 20 cells or more",
         )
-    low = (lowest - mean) / spread
+    low = None if lowest is None else (lowest - mean) / spread
     high = None if highest is None else (highest - mean) / spread
-    shares = np.linspace(0.0, 1.0, 101)
-    likelihood = np.array([_log_likelihood(low, high, share, cells) for share in shares])
-    best = int(likelihood.argmax())
-    allowed = shares[likelihood >= likelihood[best] - _ALLOWED]
-    limit = float(allowed.max())
+    best, limit = (None, 1.0) if low is None else _shares(low, high, cells)
     efolds = threshold.log()
     own = (float(efolds.std()) * oxide.volts_per_efold / spread) ** 2
     share = min(own, limit)
@@ -96,8 +93,9 @@ def fit_voltages(
         }
     )
     return VoltageFit(
-        oxide=fitted, share=float(shares[best]), share_limit=limit,
-        pure_law=_stronger(low, 1.0, cells), normal_law=_stronger(low, 0.0, cells),
+        oxide=fitted, share=best, share_limit=limit,
+        pure_law=None if low is None else _stronger(low, 1.0, cells),
+        normal_law=None if low is None else _stronger(low, 0.0, cells),
     )  # fmt: skip
 
 
@@ -117,6 +115,14 @@ def mixed_distribution(value: float | Floats, share: float) -> Floats:
     nodes = stats.norm.ppf((np.arange(_NODES) + 0.5) / _NODES)
     rest = (value[:, None] - math.sqrt(1.0 - share) * nodes) / math.sqrt(share)
     return np.asarray(extreme.cdf(rest).mean(axis=1))
+
+
+def _shares(low: float, high: float | None, cells: int) -> tuple[float, float]:
+    """Most likely share of percolation, and the largest that the extremes allow."""
+    shares = np.linspace(0.0, 1.0, 101)
+    likelihood = np.array([_log_likelihood(low, high, share, cells) for share in shares])
+    best = int(likelihood.argmax())
+    return float(shares[best]), float(shares[likelihood >= likelihood[best] - _ALLOWED].max())
 
 
 def _stronger(low: float, share: float, cells: int) -> float:

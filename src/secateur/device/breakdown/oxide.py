@@ -174,8 +174,8 @@ def with_forming_of(
 ) -> Technology:
     """A technology whose forming statistics are the model's instead of fitted distributions.
 
-    Breakdown voltage, its spread and its fall with the pulse width, the median formed conductance
-    and its ln-spread (less the technology's cycle-to-cycle part) are replaced.
+    Breakdown voltage, its spread, its lowest and its fall with the pulse width, the median formed
+    conductance and its ln-spread (less the technology's cycle-to-cycle part) are replaced.
     """
     formed = form_oxide(oxide, cells=cells, seed=seed)
     logarithm = formed.conductance.log()
@@ -184,6 +184,8 @@ def with_forming_of(
         f"assumption: percolation model of forming: {cells} cells, {oxide!r}",
         breakdown_voltage=float(formed.voltage.mean()),
         breakdown_spread=float(formed.voltage.std()),
+        breakdown_cells=cells,
+        breakdown_lowest=float(formed.voltage.min()),
         breakdown_slope=oxide.volts_per_efold * math.log(10.0),
         forming_width=oxide.width,
         compliance_current=oxide.compliance,

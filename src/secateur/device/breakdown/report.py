@@ -13,10 +13,6 @@ from secateur.device.breakdown.oxide import FormedCells, Oxide, form_oxide, with
 from secateur.device.technology import Technology
 from secateur.files import write_atomically, write_figure
 
-# Of 400 measured cells the weakest lay 2.6 standard deviations below the mean: source data of
-# Nat. Mach. Intell. 2023, s42256-023-00609-5.
-_MEASURED_CELLS, _LOWEST = 400, -2.6
-
 
 @dataclass(frozen=True)
 class FormingReport:
@@ -39,12 +35,19 @@ class FormingReport:
         return [
             ("mean breakdown voltage", "V", law.breakdown_voltage, float(volts.mean())),
             ("its spread", "V", law.breakdown_spread, float(volts.std())),
-            ("weakest cell / spreads", "1", _LOWEST, weakest),
+            ("weakest cell / spreads", "1", self._weakest, weakest),
             ("median conductance", "S", law.high_conductance, float(formed.conductance.median())),
             ("its ln-spread", "1", spread, float(logarithm.std())),
             ("its skewness", "1", skew, float(stats.skew(formed.conductance.numpy()))),
             ("Weibull slope of percolation", "1", None, formed.slope),
         ]
+
+    @property
+    def _weakest(self) -> float | None:
+        law = self.technology
+        if not law.breakdown_cells:
+            return None
+        return (law.breakdown_lowest - law.breakdown_voltage) / law.breakdown_spread
 
     def table(self) -> dict[str, Any]:
         """All of it in plain JSON."""
@@ -96,8 +99,8 @@ def forming_report(
     first = form_oxide(start, cells=cells, seed=seed)
     fit = fit_voltages(
         start, mean=law.breakdown_voltage, spread=law.breakdown_spread,
-        lowest=law.breakdown_voltage + _LOWEST * law.breakdown_spread, cells=_MEASURED_CELLS,
-        threshold=first.threshold,
+        lowest=law.breakdown_lowest if law.breakdown_cells else None,
+        cells=int(law.breakdown_cells), threshold=first.threshold,
     )  # fmt: skip
     formed = form_oxide(fit.oxide, cells=cells, seed=seed)
     return FormingReport(technology, fit, formed, seed)

@@ -21,6 +21,8 @@ from secateur.device.technology import Technology, unit_of
 from secateur.errors import SettingError
 from secateur.keyed import key_of
 
+# Memories differ less than that in what their high states conduct, units more.
+_OTHER_UNIT = 300.0
 _FEWEST_CELLS, _FEW_CELLS, _FEW_CYCLES, _FEW_TIMES = 5, 20, 5, 3
 # Shapiro and Wilk's test is calibrated up to so many samples.
 _MOST_TESTED = 5000
@@ -119,6 +121,7 @@ def fit_reads(reads: Reads, *, like: Technology, name: str, seed: int = 0) -> Fi
     _fit_read_noise(fit, reads, fresh, draws)
     for state in ("high", "low"):
         _fit_state(fit, reads, fresh, state, draws)
+    _doubt_unit(fit, like)
     if fit.noise is not None:
         _settle_read_law(fit, reads.source)
     _fit_drift(fit, reads, draws)
@@ -131,6 +134,16 @@ def fit_reads(reads: Reads, *, like: Technology, name: str, seed: int = 0) -> Fi
 
 
 # --- Parts --------------------------------------------------------------------------------------
+
+
+def _doubt_unit(fit: Fit, like: Technology) -> None:
+    """Warns where a unit of another power of a thousand is likelier than such a memory."""
+    found = fit.estimates["high_conductance"].value
+    if not like.high_conductance / _OTHER_UNIT < found < like.high_conductance * _OTHER_UNIT:
+        fit.warnings.append(
+            f"high_conductance: {found:.3g} S is far from the {like.high_conductance:.3g} S of "
+            f"{like.name}; is the unit in the heading that of the numbers?"
+        )
 
 
 def _fit_forming(fit: Fit, reads: Reads, draws: np.random.Generator) -> None:
@@ -153,6 +166,9 @@ def _fit_forming(fit: Fit, reads: Reads, draws: np.random.Generator) -> None:
 
     mean, spread = resampled(moments, groups.cells, draws=draws)
     fit.set({"breakdown_voltage": mean, "breakdown_spread": spread}, reads.source)
+    fit.technology = fit.technology.with_origin(
+        f"source: {reads.source}", breakdown_cells=len(volts), breakdown_lowest=float(volts.min())
+    )
     fit.test("forming voltage", "normal from cell to cell", volts)
 
 

@@ -1,0 +1,120 @@
+"""Commands in doubt: begun, and nobody has written what became of them.
+
+A chip that remembers ids is asked. One that does not is read: a cell that was on the other side
+before has certainly got its pulse where it now is where the command wanted it. All else counts as
+possibly given, and only what is not as it was asked for is given again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from secateur.chip.chip import Chip
+from secateur.chip.command import PULSES, Command, Outcome
+from secateur.chip.journal import Entry
+from secateur.device import Technology
+
+_UNKNOWN, _LOW, _HIGH = -1, 0, 1
+
+
+def is_high(technology: Technology, read: Tensor) -> Tensor:
+    """Which reads are of the high state: above the geometric mean of the two states' medians."""
+    middle: float = (technology.low_conductance * technology.high_conductance) ** 0.5
+    return read > middle
+
+
+def read_back(chip: Chip, command: Command, before: Tensor) -> Outcome:
+    """What reading the cells tells of a command in doubt.
+
+    Args:
+        chip: that does not remember ids.
+        command: in doubt.
+        before: int8 (n,), the side each cell was last brought to: 0 low, 1 high, -1 unknown.
+
+    Returns:
+        The outcome, with the cells that are not as asked for as `missed`.
+    """
+    cells, counts = command.cells, torch.zeros((len(PULSES), len(command.cells)), dtype=torch.int32)
+    once = command.each_once()
+    if command.kind in ("set", "reset", "switch"):
+        assert once is not None
+        up = once[1].bool()
+        reached = is_high(chip.technology, chip.read_back(cells)).cpu() == up
+        certain = reached & (before != _UNKNOWN) & (before != up.to(torch.int8))
+        return Outcome(
+            "read back", cells, once * certain, once * ~certain, missed=cells[~reached]
+        )  # fmt: skip
+    if command.kind == "form":
+        assert once is not None
+        return Outcome("read back", cells, counts, once, missed=cells[~_conducting(chip, cells)])
+    if command.kind == "ramp":
+        counts[0] = len(command.parameters["voltages"])
+        pairs = ~_conducting(chip, cells).view(-1, 2).any(dim=1).repeat_interleave(2)
+        return Outcome("read back", cells, counts * 0, counts, missed=cells[pairs])
+    if command.kind == "write_verify":
+        assert command.values is not None
+        off = (chip.read_back(cells).cpu() - command.values).abs()
+        wrong = off > command.parameters["tolerance"] * chip.technology.high_conductance
+        counts[1:] = command.parameters["attempts"]
+        return Outcome("read back", cells, counts * 0, counts, missed=cells[wrong])
+    return _placed(chip, command)
+
+
+def rest_of(command: Command, outcome: Outcome) -> Command | None:
+    """What of a command is still to be given after it was read back; None for nothing."""
+    if outcome.missed is None or not len(outcome.missed):
+        return None
+    left = torch.isin(command.cells, outcome.missed)
+    values = None if command.values is None else command.values[left]
+    return replace(command, cells=command.cells[left], values=values)
+
+
+def sides(entries: Sequence[Entry], cells: Tensor) -> Tensor:
+    """The side each cell was last brought to by commands that are done: int8, as `read_back`."""
+    size = 1 + max((int(e.command.cells.max()) for e in entries if len(e.command.cells)), default=0)
+    size = max(size, 1 + int(cells.max()) if len(cells) else 0)
+    found = torch.full((size,), _UNKNOWN, dtype=torch.int8)
+    for entry in entries:
+        command, once = entry.command, entry.command.each_once()
+        if entry.outcome is None or command.kind == "form":
+            continue
+        if once is None:
+            found[command.cells] = _UNKNOWN
+            continue
+        given = entry.outcome.counts[1:].sum(dim=0) > 0
+        found[command.cells[given]] = once[1][given].to(torch.int8)
+    return found[cells]
+
+
+def in_words(command: Command, outcome: Outcome) -> str:
+    """One sentence about a doubt that was resolved."""
+    what = f"A {command.kind} of {len(command.cells)} cells"
+    if outcome.how == "not given":
+        return f"{what} was in doubt after a crash: it had not been given."
+    certain = int((outcome.counts.sum(dim=0) > 0).sum())
+    if outcome.possible is None or not int(outcome.possible.sum()):
+        return f"{what} was in doubt after a crash: it had been given."
+    possible = int((outcome.possible.sum(dim=0) > 0).sum())
+    return (
+        f"{what} was in doubt after a crash, and this chip does not remember commands: by reading "
+        f"the cells, {certain} got their pulses and {possible} possibly did."
+    )
+
+
+def _conducting(chip: Chip, cells: Tensor) -> Tensor:
+    return chip.conducting(cells).cpu()
+
+
+def _placed(chip: Chip, command: Command) -> Outcome:
+    asked = command.parameters
+    last = chip.placement.regions[-1:]
+    for region in last:
+        if (region.name, list(region.shape)) == (asked["name"], list(asked["shape"])):
+            cells = torch.arange(region.cells.start, region.cells.stop)
+            counts = torch.zeros((len(PULSES), len(cells)), dtype=torch.int32)
+            possible = counts.clone()
+            possible[0] = 1
+            return Outcome("read back", cells, counts, possible)
+    return Outcome.without(command, "not given")

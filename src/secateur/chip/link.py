@@ -1,0 +1,270 @@
+"""A user's end of the wire: requests in order, answers when they are asked for, cuts mended."""
+
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import zmq
+from torch import Tensor
+from zmq.utils.monitor import parse_monitor_message
+
+from secateur.chip.keys import check_secured, key_pair, read_key
+from secateur.chip.wire import FrameError, Limits, packed, unpacked
+from secateur.errors import ChipError
+
+# Requests under way at most: more would fill the memory of a board that is slow.
+_WINDOW = 32
+# Seconds from a connection that failed to the next.
+_PAUSE = 0.02
+
+
+class Request:
+    """One request, and its answer once there is one."""
+
+    def __init__(
+        self, link: "Link", header: dict[str, Any], arrays: Sequence[Tensor],
+        on_reply: Callable[[dict[str, Any], list[Tensor]], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._link, self.header, self.arrays = link, header, list(arrays)
+        self.on_reply = on_reply
+        self.reply: tuple[dict[str, Any], list[Tensor]] | None = None
+
+    def done(self) -> bool:
+        """Whether the answer is there."""
+        if self.reply is None:
+            self._link.look()
+        return self.reply is not None
+
+    def result(self) -> tuple[dict[str, Any], list[Tensor]]:
+        """Waits for the answer.
+
+        Raises:
+            ChipError: where the board refuses the request or does not answer.
+        """
+        while self.reply is None:
+            self._link.wait()
+        header, arrays = self.reply
+        if "error" in header:
+            raise _refusal(header["error"])
+        return header, arrays
+
+
+class Link:
+    """A session with a board's server that outlives cuts and restarts.
+
+    Requests that have no answer are sent again in their order in a new session. That is without
+    harm: commands have ids that the board remembers, and reads have keys.
+
+    Args:
+        address: of the server.
+        owner: who asks; the same name takes the board over from a process that was killed.
+        on_greeting: told what the board says of itself, at every new session.
+        keys: folder with `client.secret`, `client.public` and `board.public`.
+        patience: seconds without an answer after which a new connection is made.
+        timeout: seconds without an answer after which it is given up.
+
+    Raises:
+        SettingError: for an address that others can reach, without keys.
+        FileError: for keys that cannot be read.
+        ChipError: where nobody answers, or the board is another's.
+    """
+
+    def __init__(
+        self, address: str, *, owner: str,
+        on_greeting: Callable[[dict[str, Any], list[Tensor]], None], keys: Path | None = None,
+        patience: float = 10.0, timeout: float = 60.0,
+    ) -> None:  # fmt: skip
+        check_secured(address, keys)
+        self.address, self.owner, self._greeted = address, owner, on_greeting
+        self._patience, self._timeout, self._keys = patience, timeout, keys
+        self._context = zmq.Context()
+        self._socket: zmq.Socket[bytes] | None = None
+        self._monitor: Any = None
+        self._limits = Limits()
+        self._waiting: OrderedDict[int, Request] = OrderedDict()
+        self._session, self._number = b"", 1
+        self._progress = time.monotonic()
+        self._greet()
+
+    def ask(
+        self, op: str, arrays: Sequence[Tensor] = (), *,
+        on_reply: Callable[[dict[str, Any], list[Tensor]], None] | None = None, **header: Any,
+    ) -> Request:  # fmt: skip
+        """Sends a request without waiting for its answer; `on_reply` is told once it is there."""
+        while len(self._waiting) >= _WINDOW:
+            self.wait()
+        if not self._waiting:
+            self._progress = time.monotonic()
+        request = Request(self, {"op": op, **header}, arrays, on_reply)
+        self._send(request)
+        return request
+
+    def look(self) -> None:
+        """Takes the answers that have come."""
+        self._take(0)
+
+    def wait(self) -> None:
+        """Waits for an answer, making a new connection where there is none.
+
+        Raises:
+            ChipError: where it has taken longer than the timeout.
+        """
+        if not self._take(self._patience):
+            self._mend()
+
+    def settle(self) -> None:
+        """Waits until everything asked is answered."""
+        while self._waiting:
+            self.wait()
+
+    def __del__(self) -> None:
+        # A context would wait for sockets that nobody closes any more.
+        if getattr(self, "_socket", None) is not None:
+            self._drop()
+
+    def close(self) -> None:
+        """Gives the board back and lets go of the connection."""
+        if self._socket is not None:
+            try:
+                self._patience = self._timeout = min(1.0, self._timeout)
+                self.ask("bye").result()
+            except ChipError:
+                pass
+            self._drop()
+        self._context.term()
+
+    # --- Inside ------------------------------------------------------------------------------
+
+    def _send(self, request: Request) -> None:
+        assert self._socket is not None
+        number, self._number = self._number, self._number + 1
+        self._waiting[number] = request
+        header = {**request.header, "n": number, "session": self._session}
+        self._socket.send_multipart(packed(header, request.arrays), copy=False)
+
+    def _take(self, seconds: float) -> bool:
+        """Takes the answers that come in a time; False where none has, or the line was cut."""
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
+        ready = dict(poller.poll(int(1000 * seconds)))
+        if self._socket not in ready:
+            return False
+        assert self._socket is not None
+        while self._waiting and self._socket.poll(0):
+            header, arrays = self._received()
+            error = header.get("error", {}).get("kind")
+            if error in ("unknown", "order"):
+                self._mend()
+                return True
+            request = self._waiting.pop(header.get("n", -1), None)
+            if request is not None:
+                request.reply = (header, arrays)
+                self._progress = time.monotonic()
+                if request.on_reply is not None:
+                    request.on_reply(header, arrays)
+        return True
+
+    def _received(self) -> tuple[dict[str, Any], list[Tensor]]:
+        assert self._socket is not None
+        parts = self._socket.recv_multipart(copy=False)
+        return unpacked([part.buffer for part in parts], self._limits)
+
+    def _mend(self) -> None:
+        """A new session, in which all that waits is asked again."""
+        if time.monotonic() > self._progress + self._timeout:
+            raise self._silent()
+        self._greet()
+
+    def _greet(self) -> None:
+        begun = self._progress if self._waiting else time.monotonic()
+        while True:
+            self._connect()
+            assert self._socket is not None
+            ask = int.from_bytes(os.urandom(6), "little")
+            hello = {"op": "hello", "n": 0, "owner": self.owner, "ask": ask}
+            self._socket.send_multipart(packed(hello))
+            left = begun + self._timeout - time.monotonic()
+            if self._heard(min(self._patience, max(left, 0.0))):
+                header, arrays = self._received()
+                if "error" in header:
+                    raise _refusal(header["error"])
+                if header.get("ask") == ask:
+                    break
+            if time.monotonic() > begun + self._timeout:
+                raise self._silent()
+            time.sleep(_PAUSE)
+        self._session, self._number = header["session"], 1
+        self._greeted(header, arrays)
+        waiting = list(self._waiting.values())
+        self._waiting.clear()
+        for request in waiting:
+            self._send(request)
+
+    def _heard(self, seconds: float) -> bool:
+        """Whether the server answers in a time; refused keys end the wait."""
+        assert self._socket is not None
+        end = time.monotonic() + seconds
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
+        while (left := end - time.monotonic()) > 0:
+            ready = dict(poller.poll(int(1000 * left) + 1))
+            if self._socket in ready:
+                return True
+            if self._monitor in ready:
+                event = parse_monitor_message(self._monitor.recv_multipart())["event"]
+                if event in (zmq.EVENT_HANDSHAKE_FAILED_AUTH,
+                             zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL):  # fmt: skip
+                    raise ChipError(
+                        "The board does not let this client in", where=self.address,
+                        cause="its folder of keys has not got this client's public key, or one of "
+                        "the two has no keys at all",
+                        remedy="Put client.public into the folder of the board's server",
+                    )  # fmt: skip
+                if event == zmq.EVENT_DISCONNECTED:
+                    return False
+        return False
+
+    def _connect(self) -> None:
+        self._drop()
+        socket = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.RECONNECT_IVL, 20)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+        socket.setsockopt(zmq.MAXMSGSIZE, self._limits.array)
+        if self._keys is not None:
+            pair = key_pair(self._keys, "client")
+            socket.curve_publickey = pair.public.encode()
+            socket.curve_secretkey = pair.secret.encode()
+            socket.curve_serverkey = read_key(self._keys / "board.public").encode()
+        self._monitor = socket.get_monitor_socket(
+            zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+            | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+        )  # fmt: skip
+        socket.connect(self.address)
+        self._socket = socket
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._socket.disable_monitor()
+            self._monitor.close(linger=0)
+            self._socket.close(linger=0)
+            self._socket = None
+
+    def _silent(self) -> ChipError:
+        return ChipError(
+            f"The board has not answered for {self._timeout:g} s", where=self.address,
+            cause="its server is not running, or keys that do not belong to it",
+            remedy="Start it with `secateur chip serve`; `secateur run --resume` then goes on",
+        )  # fmt: skip
+
+
+def _refusal(error: Any) -> ChipError:
+    if not isinstance(error, dict):
+        return FrameError("The board's answer cannot be read")
+    words = {name: str(error.get(name, "")) for name in ("what", "where", "cause", "remedy")}
+    return ChipError(**words)

@@ -1,0 +1,293 @@
+"""A chip behind a wire: a board's commands, given to another process."""
+
+import tempfile
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from secateur.chip.cells import refuse_foreign, refuse_repeated
+from secateur.chip.chip import Chip, WriteReport
+from secateur.chip.command import PULSES, Command, Outcome, region_of
+from secateur.chip.ledger import Ledger
+from secateur.chip.link import Link, Request
+from secateur.chip.placement import Geometry, Placement, Region
+from secateur.chip.products import check_inputs
+from secateur.chip.window import Window
+from secateur.device import Technology
+from secateur.errors import ChipError
+
+
+class RemoteChip(Chip):
+    """A chip that a server has, as a real board is: only pulses change it, only reads tell.
+
+    It has no state to give and knows no statistics: every product is computed over there. Programs
+    of pulses are sent without waiting; what is asked afterwards is answered in order. The ledger is
+    the board's own. A deep copy is the same chip.
+
+    Args:
+        address: of the server, `tcp://127.0.0.1:5757`.
+        owner: who uses it; the same name takes it over from a process that was killed. A name of
+            its own where empty.
+        keys: folder with the client's keys, needed for all but loopback.
+        patience: seconds without an answer after which a new connection is made.
+        timeout: seconds without an answer after which it is given up.
+
+    Raises:
+        ChipError: where nobody answers, or the board is another's.
+        SettingError: for an address that others can reach, without keys.
+        FileError: for keys that cannot be read.
+    """
+
+    def __init__(
+        self, address: str, *, owner: str = "", keys: str | Path | None = None,
+        patience: float = 10.0, timeout: float = 60.0,
+    ) -> None:  # fmt: skip
+        # Ids of commands that come without one must not have been used before.
+        self._name = uuid.uuid4().hex
+        self._count = 0
+        self.device = torch.device("cpu")
+        self._serial: str | None = None
+        self._sent: list[_Issued] = []
+        self._formed: Tensor | None = None
+        self._link = Link(
+            address, owner=owner or self._name, on_greeting=self._greeted,
+            keys=None if keys is None else Path(keys), patience=patience, timeout=timeout,
+        )  # fmt: skip
+
+    @property
+    def ledger(self) -> Ledger:  # type: ignore[override]
+        """The board's own, as far as commands have been given; waits for those under way."""
+        self._settle()
+        return self._ledger
+
+    # --- Commands with ids -------------------------------------------------------------------
+
+    def issue(self, identity: str, command: Command) -> "_Issued":
+        """See `RemembersCommands.issue`: sent, not waited for."""
+        arrays = [command.cells, *([] if command.values is None else [command.values])]
+        request = self._link.ask(
+            "issue", arrays, id=identity, kind=command.kind, parameters=command.parameters,
+            on_reply=lambda about, arrays: self._note(command, about, arrays),
+        )  # fmt: skip
+        issued = _Issued(request)
+        if command.kind in ("place", "form", "ramp"):
+            self._formed = None
+        if command.kind == "place":
+            issued.result()
+        return issued
+
+    def outcome_of(self, identity: str) -> Outcome | None:
+        """See `RemembersCommands.outcome_of`."""
+        header, arrays = self._link.ask("outcome_of", id=identity).result()
+        return None if header["how"] is None else _outcome(header, arrays)
+
+    # --- Programming -------------------------------------------------------------------------
+
+    def place(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:
+        """See `Chip.place`."""
+        asked = {"name": name, "shape": list(shape), "inputs_first": inputs_first}
+        return region_of(self, self._give(Command("place", parameters=asked)).result())
+
+    def form(self, cells: Tensor, *, voltage: float, width: float, compliance: float) -> None:
+        """See `Chip.form`."""
+        how = {"voltage": voltage, "width": width, "compliance": compliance}
+        self._give(Command("form", self._checked(cells), parameters=how))
+
+    def ramp(
+        self, cells: Tensor, *, voltages: Sequence[float], width: float, compliance: float
+    ) -> None:
+        """See `Chip.ramp`; the board has the procedure."""
+        how = {"voltages": list(voltages), "width": width, "compliance": compliance}
+        self._give(Command("ramp", self._checked(cells), parameters=how))
+
+    def set(self, cells: Tensor) -> None:
+        """See `Chip.set`."""
+        self._give(Command("set", self._checked(cells)))
+
+    def reset(self, cells: Tensor) -> None:
+        """See `Chip.reset`."""
+        self._give(Command("reset", self._checked(cells)))
+
+    def switch(self, cells: Tensor, up: Tensor) -> None:
+        """See `Chip.switch`; one message, not waited for."""
+        self._give(Command("switch", self._checked(cells), up.cpu()))
+
+    def write_verify(
+        self, cells: Tensor, targets: Tensor, *, tolerance: float = 0.02, attempts: int = 10
+    ) -> WriteReport:
+        """See `Chip.write_verify`; the board has the procedure."""
+        how = {"tolerance": tolerance, "attempts": attempts}
+        aims = targets.detach().float().cpu()
+        return (
+            self._give(Command("write_verify", self._checked(cells), aims, how)).result().report()
+        )
+
+    # --- Reading -----------------------------------------------------------------------------
+
+    def read(self, region: Region, *, key: int) -> Tensor:
+        """See `Chip.read`."""
+        return self._array(self._ask("read", region, key=key))
+
+    def read_back(self, cells: Tensor) -> Tensor:
+        """See `Chip.read_back`."""
+        refuse_foreign(cells, total=self.placement.cells)
+        return self._array(self._link.ask("read_back", [cells.cpu().long()]))
+
+    def multiply(self, region: Region, voltages: Tensor, *, key: int) -> Tensor:
+        """See `Chip.multiply`."""
+        return self.begin_multiply(region, voltages, key=key)()
+
+    def begin_multiply(self, region: Region, voltages: Tensor, *, key: int) -> Callable[[], Tensor]:
+        """See `Chip.begin_multiply`: the board works while the caller does something else."""
+        check_inputs(region, voltages.shape[-1])
+        request = self._ask("multiply", region, voltages.detach().float(), key=key)
+        return lambda: self._array(request)
+
+    def begin_convolve(
+        self, region: Region, maps: Tensor, window: Window, *, key: int
+    ) -> Callable[[], Tensor]:
+        """See `Chip.begin_convolve`: the maps travel, and the board cuts the patches."""
+        size = [list(window.kernel), list(window.stride), list(window.padding),
+                list(window.dilation)]  # fmt: skip
+        maps = maps.detach().float()
+        request = self._ask("convolve", region, maps, key=key, window=size)
+        return lambda: self._array(request)
+
+    def status(self, region: Region) -> Tensor:
+        """See `Chip.status`."""
+        return self._array(self._ask("status", region))
+
+    def conducting(self, cells: Tensor) -> Tensor:
+        """See `Chip.conducting`; asked for once after each forming, since nothing undoes it."""
+        refuse_foreign(cells, total=self.placement.cells)
+        if self._formed is None:
+            everyone = torch.arange(self.placement.cells)
+            self._formed = self._array(self._link.ask("conducting", [everyone]))
+        return self._formed[cells]
+
+    def to(self, device: torch.device) -> None:
+        """What it answers goes to the device from now on; the board stays where it is."""
+        self._settle()
+        self.device = device
+        for name in PULSES:
+            setattr(self._ledger, name, getattr(self._ledger, name).to(device))
+        if self._formed is not None:
+            self._formed = self._formed.to(device)
+
+    def identity(self) -> dict[str, Any]:
+        """See `Chip.identity`; the board's serial number is part of it."""
+        return {**super().identity(), "serial": self._serial}
+
+    def close(self) -> None:
+        """Waits for what is under way and gives the board back."""
+        try:
+            self._settle()
+        finally:
+            self._link.close()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "RemoteChip":
+        return self
+
+    # --- Inside ------------------------------------------------------------------------------
+
+    def _give(self, command: Command) -> "_Issued":
+        """A command with an id of this process; its refusal is raised by the next one."""
+        while self._sent and self._sent[0].done():
+            self._sent.pop(0).result()
+        self._count += 1
+        issued = self.issue(f"{self._name}/{self._count}", command)
+        self._sent.append(issued)
+        return issued
+
+    def _ask(self, op: str, region: Region, *arrays: Tensor, **header: Any) -> Request:
+        self.placement.check(region)
+        where = [region.first_cell, list(region.shape)]
+        return self._link.ask(op, [array.cpu() for array in arrays], region=where, **header)
+
+    def _array(self, request: Request) -> Tensor:
+        _, (array,) = request.result()
+        return array.to(self.device)
+
+    def _checked(self, cells: Tensor) -> Tensor:
+        cells, total = cells.cpu().long(), self.placement.cells
+        refuse_foreign(cells, total=total)
+        refuse_repeated(cells, total=total)
+        return cells
+
+    def _settle(self) -> None:
+        self._link.settle()
+        while self._sent:
+            self._sent.pop(0).result()
+
+    def _note(self, command: Command, about: dict[str, Any], arrays: list[Tensor]) -> None:
+        """Counts a command's pulses, in the order of the answers; once, however often it is sent.
+
+        What had been given before this session began is in the counts that it began with.
+        """
+        if "error" in about or about["again"]:
+            return
+        outcome = _outcome(about, arrays)
+        if command.kind == "place":
+            asked = command.parameters
+            self.placement.place(
+                asked["name"], tuple(asked["shape"]), inputs_first=asked["inputs_first"]
+            )
+            self._ledger.extend(len(outcome.cells))
+        outcome.add_to(self._ledger)
+
+    def _greeted(self, about: dict[str, Any], arrays: list[Tensor]) -> None:
+        """Takes over what a board says of itself: at first, and after every cut."""
+        if self._serial is not None and about["serial"] != self._serial:
+            raise ChipError(
+                f"Another board answers: {about['serial']} instead of {self._serial}",
+                cause="its server was started again with another --state",
+                remedy="Serve the board that the run was begun with",
+            )
+        self._serial = about["serial"]
+        self.seed, self.technology = about["seed"], technology_of(about["technology"])
+        placement = Placement(Geometry(*about["geometry"]), macros=about["macros"])
+        for name, shape, inputs_first in about["regions"]:
+            placement.place(name, tuple(shape), inputs_first=inputs_first)
+        if not hasattr(self, "placement"):
+            self.placement = placement
+        elif len(placement.regions) > len(self.placement.regions):
+            # A weight was placed, and the answer was lost.
+            vars(self.placement).update(vars(placement))
+        self._ledger = Ledger(*(row.clone().to(self.device) for row in arrays[0]))
+        self._formed = None
+
+
+class _Issued:
+    """A command that was sent."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    def done(self) -> bool:
+        """See `Answer.done`."""
+        return self._request.done()
+
+    def result(self) -> Outcome:
+        """See `Answer.result`."""
+        return _outcome(*self._request.result())
+
+
+def technology_of(text: str) -> Technology:
+    """A technology from the text of its file.
+
+    Raises:
+        SettingError, FileError: for a text that is none.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "board.toml"
+        path.write_text(text, encoding="utf-8")
+        return Technology.load(path)
+
+
+def _outcome(header: dict[str, Any], arrays: list[Tensor]) -> Outcome:
+    cells, counts, *missed = arrays
+    return Outcome(header["how"], cells, counts, missed=missed[0] if missed else None)

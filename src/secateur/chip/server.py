@@ -1,0 +1,334 @@
+"""Serving a chip to another process: one owner, requests in order, nothing taken on trust."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import zmq
+from torch import Tensor
+
+from secateur.chip.chip import Chip
+from secateur.chip.command import PULSES, Command, RemembersCommands, checked_kind
+from secateur.chip.keys import check_secured, key_pair, known_clients
+from secateur.chip.placement import Region
+from secateur.chip.window import Window
+from secateur.chip.wire import FrameError, Limits, packed, unpacked
+from secateur.errors import ChipError, SecateurError
+
+log = logging.getLogger("secateur.server")
+_Reply = tuple[dict[str, Any], list[Tensor]]
+
+
+@dataclass
+class _Owner:
+    name: str
+    session: bytes
+    expected: int
+    seen: float
+
+
+class RefusedError(ChipError):
+    """A request that is refused for who asks or when, not for what it asks.
+
+    Args:
+        kind: "busy": another owner has the board; "superseded": the same owner has come again
+            since; "unknown": the server does not know the session; "order": not the next request.
+        what, more: as `SecateurError`.
+    """
+
+    def __init__(self, kind: str, what: str, **more: str) -> None:
+        super().__init__(what, **more)
+        self.kind = kind
+
+
+class Server:
+    """Serves a chip that remembers commands, one request at a time.
+
+    Args:
+        chip: gives the chip as it is now.
+        memory: carries commands out, each id once; with a `serial` that tells the board from all
+            others.
+        address: `tcp://127.0.0.1:5757`, port 0 or `*` for any free one; others than loopback need
+            keys.
+        lease: seconds without a request after which another owner may take the board.
+        keys: folder with `board.secret`, `board.public` and the public key of every client.
+        limits: of a message.
+
+    Raises:
+        SettingError: for an address that others can reach, without keys.
+        ChipError: where the address is taken.
+        FileError: for keys that cannot be read.
+    """
+
+    def __init__(
+        self, chip: Callable[[], Chip], memory: RemembersCommands, *, serial: str,
+        address: str = "tcp://127.0.0.1:5757", lease: float = 30.0, keys: Path | None = None,
+        limits: Limits | None = None,
+    ) -> None:  # fmt: skip
+        check_secured(address, keys)
+        self._chip, self._memory, self.serial = chip, memory, serial
+        self._lease, self._limits = lease, limits or Limits()
+        self._owner: _Owner | None = None
+        self._former: set[bytes] = set()
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._door: zmq.Socket[bytes] | None = None
+        self._clients: dict[bytes, str] = {}
+        if keys is not None:
+            self._secure(keys)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, max(self._limits.array, self._limits.header))
+        self._socket.setsockopt(zmq.LINGER, 0)
+        try:
+            self._socket.bind(address)
+        except zmq.ZMQError as error:
+            self.close()
+            raise ChipError(
+                f"The board cannot be served at {address}: {error}",
+                cause="another server is there, or the machine has no such address",
+                remedy="Give another --port",
+            ) from error
+        self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def run(self, stop: threading.Event | None = None) -> None:
+        """Answers requests until told to stop; once there are no more, looks every 0.1 s."""
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        if self._door is not None:
+            poller.register(self._door, zmq.POLLIN)
+        while not (stop and stop.is_set()):
+            ready = dict(poller.poll(100))
+            if self._door is not None and self._door in ready:
+                self._admit(self._door)
+            if self._socket in ready:
+                self._serve_one()
+
+    def close(self) -> None:
+        """Lets go of the address."""
+        self._socket.close(linger=0)
+        if self._door is not None:
+            self._door.close(linger=0)
+        self._context.term()
+
+    # --- Requests ----------------------------------------------------------------------------
+
+    def _serve_one(self) -> None:
+        sender, *parts = self._socket.recv_multipart(copy=False)
+        number: Any = None
+        try:
+            header, arrays = unpacked([part.buffer for part in parts], self._limits)
+            number = header.get("n")
+            reply, found = self._answer(header, arrays)
+        except SecateurError as error:
+            kind = getattr(error, "kind", "refused")
+            if isinstance(error, FrameError | RefusedError):
+                log.warning("%s", error)
+            words = {k: getattr(error, k) for k in ("what", "where", "cause", "remedy")}
+            reply, found = {"error": {"kind": kind, **words}}, []
+        number = number if type(number) is int else -1
+        self._socket.send_multipart(
+            [sender.bytes, *packed({**reply, "n": number}, found)], copy=False
+        )
+
+    def _answer(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
+        asked, number = header.get("op"), header.get("n")
+        if type(number) is not int or not isinstance(asked, str):
+            raise FrameError("A message was refused: it asks nothing, or has no number")
+        if asked == "hello":
+            return self._greet(header)
+        self._check_turn(header.get("session"), number)
+        action = _ACTIONS.get(asked)
+        if action is None:
+            raise FrameError(f"A message was refused: nothing is called {asked!r} here")
+        try:
+            return action(self, header, arrays)
+        except SecateurError:
+            raise
+        except Exception as error:
+            # Whatever a request brings about, the board and its owner's session go on.
+            raise FrameError(
+                f"A message was refused: {asked} with arguments that do not fit it "
+                f"({type(error).__name__})"
+            ) from error
+
+    def _greet(self, header: dict[str, Any]) -> _Reply:
+        name, now, owner = header.get("owner"), time.monotonic(), self._owner
+        if not isinstance(name, str) or not 0 < len(name) <= 200:
+            raise FrameError("A message was refused: who asks has no name")
+        if owner is not None and owner.name != name and now < owner.seen + self._lease:
+            left = owner.seen + self._lease - now
+            raise RefusedError(
+                "busy", f"The board is in use by {owner.name!r}, for {left:.0f} s after its last "
+                "request", cause="another run, or one that was killed a moment ago",
+                remedy="Wait for it to end, or for its lease to run out",
+            )  # fmt: skip
+        if owner is not None:
+            self._former.add(owner.session)
+        self._owner = _Owner(name, os.urandom(16), 1, now)
+        log.info("The board is lent to %r", name)
+        chip = self._chip()
+        regions = [[r.name, list(r.shape), r.inputs_first] for r in chip.placement.regions]
+        geometry, ledger = chip.placement.geometry, chip.ledger
+        about = {
+            "session": self._owner.session, "serial": self.serial, "regions": regions,
+            "technology": chip.technology.toml(), "seed": chip.seed,
+            "geometry": [geometry.rows, geometry.columns], "macros": chip.placement.limit,
+            "ask": header.get("ask") if isinstance(header.get("ask"), int) else None,
+        }  # fmt: skip
+        return about, [torch.stack([getattr(ledger, name) for name in PULSES])]
+
+    def _check_turn(self, session: Any, number: int) -> None:
+        owner = self._owner
+        if owner is None or session != owner.session:
+            if session in self._former:
+                raise RefusedError(
+                    "superseded", "The board has been lent again since",
+                    cause="another process of the same run, or a lease that had run out",
+                    remedy="Stop one of the two",
+                )  # fmt: skip
+            raise RefusedError("unknown", "The board does not know this session")
+        if number != owner.expected:
+            raise RefusedError(
+                "order", f"Request {number} came where {owner.expected} was expected",
+                cause="a message that was repeated, or one that was lost before it",
+            )  # fmt: skip
+        owner.expected += 1
+        owner.seen = time.monotonic()
+
+    # --- What can be asked -------------------------------------------------------------------
+
+    def _issue(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
+        identity = header["id"]
+        if not isinstance(identity, str) or not 0 < len(identity) <= 200:
+            raise FrameError("A message was refused: a command without an id")
+        command = Command(
+            checked_kind(header["kind"]), _cells(arrays[0]), arrays[1] if arrays[1:] else None,
+            dict(header["parameters"]),
+        )  # fmt: skip
+        answer = self._memory.issue(identity, command)
+        outcome = answer.result()
+        missed = [] if outcome.missed is None else [outcome.missed]
+        about = {"how": outcome.how, "again": bool(getattr(answer, "again", False))}
+        return about, [outcome.cells, outcome.counts, *missed]
+
+    def _outcome_of(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
+        outcome = self._memory.outcome_of(str(header["id"]))
+        if outcome is None:
+            return {"how": None}, []
+        missed = [] if outcome.missed is None else [outcome.missed]
+        return {"how": outcome.how}, [outcome.cells, outcome.counts, *missed]
+
+    def _read(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
+        return {}, [self._chip().read(self._region(header), key=_key(header))]
+
+    def _read_back(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
+        return {}, [self._chip().read_back(_cells(arrays[0]))]
+
+    def _conducting(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
+        return {}, [self._chip().conducting(_cells(arrays[0]))]
+
+    def _status(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
+        return {}, [self._chip().status(self._region(header))]
+
+    def _multiply(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
+        voltages = _volts(arrays[0], dimensions=2)
+        return {}, [self._chip().multiply(self._region(header), voltages, key=_key(header))]
+
+    def _convolve(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
+        region = self._region(header)
+        window = _window(header["window"])
+        maps = _volts(arrays[0], dimensions=2 + len(window.kernel))
+        rows = maps.shape[0] * torch.Size(window.places(tuple(maps.shape[2:]))).numel()
+        if rows < 0 or 4 * rows * region.matrix[1] > self._limits.array:
+            raise FrameError("A message was refused: a window of more outputs than the limit")
+        finish = self._chip().begin_convolve(region, maps, window, key=_key(header))
+        return {}, [finish().contiguous()]
+
+    def _ledger(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
+        ledger = self._chip().ledger
+        return {}, [torch.stack([getattr(ledger, name) for name in PULSES])]
+
+    def _bye(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
+        if self._owner is not None:
+            log.info("The board is given back by %r", self._owner.name)
+            self._former.add(self._owner.session)
+        self._owner = None
+        return {}, []
+
+    def _region(self, header: dict[str, Any]) -> Region:
+        first, shape = header["region"]
+        for region in self._chip().placement.regions:
+            if region.first_cell == first and list(region.shape) == shape:
+                return region
+        raise ChipError(
+            f"There is no region at cell {first!r} of this chip",
+            cause="it was placed on another chip",
+            remedy="Use the region that this chip's `place` has returned",
+        )
+
+    # --- Who is let in -----------------------------------------------------------------------
+
+    def _secure(self, keys: Path) -> None:
+        """CURVE, and a door (ZeroMQ's authentication protocol) that knows the clients."""
+        pair, self._clients = key_pair(keys, "board"), known_clients(keys)
+        self._socket.curve_secretkey = pair.secret.encode()
+        self._socket.curve_publickey = pair.public.encode()
+        self._socket.curve_server = True
+        self._door = self._context.socket(zmq.REP)
+        self._door.bind("inproc://zeromq.zap.01")
+
+    def _admit(self, door: "zmq.Socket[bytes]") -> None:
+        version, request, _, address, _, mechanism, *credentials = door.recv_multipart()
+        key = credentials[0] if mechanism == b"CURVE" and credentials else b""
+        name = self._clients.get(key)
+        if name is None:
+            log.warning("A client at %s was refused: its key is not known", address.decode())
+        code, words = (b"400", b"unknown key") if name is None else (b"200", b"OK")
+        user = (name or "").encode()
+        door.send_multipart([version, request, code, words, user, b""])
+
+
+_ACTIONS: Mapping[str, Callable[[Server, dict[str, Any], list[Tensor]], _Reply]] = {
+    "issue": Server._issue, "outcome_of": Server._outcome_of, "read": Server._read,
+    "read_back": Server._read_back, "conducting": Server._conducting, "status": Server._status,
+    "multiply": Server._multiply, "convolve": Server._convolve, "ledger": Server._ledger,
+    "bye": Server._bye,
+}  # fmt: skip
+
+
+def _cells(array: Tensor) -> Tensor:
+    if array.dtype != torch.int64 or array.dim() != 1:
+        raise FrameError("A message was refused: cells are no list of numbers")
+    return array
+
+
+def _volts(array: Tensor, *, dimensions: int) -> Tensor:
+    if array.dtype != torch.float32 or array.dim() != dimensions:
+        raise FrameError("A message was refused: voltages are no float32 array of that order")
+    return array
+
+
+def _window(sizes: Any) -> Window:
+    """A window of one to three dimensions, with no more zeros around than its kernel can see."""
+    if not (isinstance(sizes, list) and len(sizes) == 4):
+        raise FrameError("A message was refused: a window has four sizes for each dimension")
+    kernel, stride, padding, dilation = (tuple(size) for size in sizes)
+    for k, s, p, d in zip(kernel, stride, padding, dilation, strict=True):
+        whole = all(type(n) is int for n in (k, s, p, d))
+        if not whole or min(k, s, d) < 1 or not 0 <= p <= k * d:
+            raise FrameError("A message was refused: the sizes of a window cannot be")
+    if not 1 <= len(kernel) <= 3:
+        raise FrameError(f"A message was refused: a window of {len(kernel)} dimensions")
+    return Window(kernel, stride, padding, dilation)
+
+
+def _key(header: dict[str, Any]) -> int:
+    key = header["key"]
+    if type(key) is not int or not 0 <= key < 1 << 63:
+        raise FrameError("A message was refused: a key is no number of 63 bits")
+    return key

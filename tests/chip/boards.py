@@ -1,0 +1,121 @@
+"""Boards for the tests: the cells are simulated, the controller around them may lose its power."""
+
+from typing import Any
+
+import torch
+
+from secateur.chip import Chip, Command, Outcome, SimulatedChip
+from secateur.chip.command import carry_out
+
+
+class PowerCutError(Exception):
+    """The controller is dead; the cells are as the last pulse has left them."""
+
+
+class Board(Chip):
+    """A simulated chip that, as far as code can tell, is a real one.
+
+    Args:
+        fatal: number of the programming command at which the power goes, once; None for never.
+        when: the pulses of that command are "before" given, "half" or "after".
+    """
+
+    def __init__(self, *, seed: int, fatal: int | None = None, when: str = "after", **more) -> None:
+        self.true = SimulatedChip("taox-40nm", seed=seed, **more)
+        self.technology, self.placement = self.true.technology, self.true.placement
+        self.ledger, self.seed = self.true.ledger, seed
+        self.fatal, self.when, self.number = fatal, when, 0
+        for name in ("read", "read_back", "multiply", "status", "conducting"):
+            setattr(self, name, getattr(self.true, name))
+
+    def identity(self) -> dict[str, Any]:
+        return {**super().identity(), "seed": self.seed}
+
+    def to(self, device) -> None:
+        pass
+
+    def place(self, name, shape, *, inputs_first=False):
+        return self._pulse(lambda: self.true.place(name, shape, inputs_first=inputs_first))
+
+    def form(self, cells, **how) -> None:
+        self._pulse(lambda: self.true.form(cells, **how))
+
+    def ramp(self, cells, **how) -> None:
+        self._pulse(lambda: self.true.ramp(cells, **how))
+
+    def set(self, cells) -> None:
+        self._pulse(lambda: self.true.set(cells), lambda: self.true.set(cells[::2]))
+
+    def reset(self, cells) -> None:
+        self._pulse(lambda: self.true.reset(cells), lambda: self.true.reset(cells[::2]))
+
+    def switch(self, cells, up) -> None:
+        self._pulse(
+            lambda: self.true.switch(cells, up), lambda: self.true.switch(cells[::2], up[::2])
+        )
+
+    def write_verify(self, cells, targets, **how):
+        return self._pulse(lambda: self.true.write_verify(cells, targets, **how))
+
+    def _pulse(self, whole, half=None):
+        self.number += 1
+        if self.fatal is not None and self.number > self.fatal:
+            self.fatal = None
+            if self.when == "after":
+                whole()
+            if self.when == "half" and half is not None:
+                half()
+            raise PowerCutError
+        return whole()
+
+
+for _name in ("read", "read_back", "multiply", "status", "conducting"):
+    # Given to each board by its cells.
+    Board.__abstractmethods__ = Board.__abstractmethods__ - {_name}
+
+
+class ForgetfulBoard(Board):
+    """Notes nothing about the commands it was given."""
+
+
+class Known:
+    """An answer that is there."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+    def done(self) -> bool:
+        return True
+
+    def result(self) -> Outcome:
+        return self.outcome
+
+
+class RememberingBoard(Board):
+    """Notes what it has done in the same instant as it does it."""
+
+    def __init__(self, **how) -> None:
+        super().__init__(**how)
+        self.known: dict[str, Outcome] = {}
+
+    def issue(self, identity: str, command: Command) -> Known:
+        if identity not in self.known:
+            fatal = self.fatal is not None and self.number >= self.fatal
+            self.number += 1
+            if fatal:
+                self.fatal = None
+            if not fatal or self.when == "after":
+                self.known[identity] = carry_out(self.true, command)
+            if fatal:
+                raise PowerCutError
+        return Known(self.known[identity])
+
+    def outcome_of(self, identity: str) -> Outcome | None:
+        return self.known.get(identity)
+
+
+def same_counts(one: Chip, other: Chip) -> bool:
+    return all(
+        torch.equal(getattr(one.ledger, kind), getattr(other.ledger, kind))
+        for kind in ("form", "set", "reset")
+    )

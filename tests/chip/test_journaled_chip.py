@@ -1,0 +1,226 @@
+"""A chip with a journal: passes the contract, gives nothing twice, says what it cannot know."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from boards import ForgetfulBoard, PowerCutError, RememberingBoard
+
+from secateur.chip import Chip, FixedVoltage, Journal, JournaledChip, SimulatedChip
+from secateur.errors import ChipError, FileError, SettingError
+from secateur.testing import ChipContract
+
+
+class TestJournaledSimulation(ChipContract):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path):
+        self.folder, self.journals = tmp_path, 0
+
+    def chip(self) -> Chip:
+        self.journals += 1
+        journal = Journal(self.folder / f"{self.journals}.sqlite", synchronous="normal")
+        return JournaledChip(self.bare(), journal)
+
+    def bare(self) -> Chip:
+        return SimulatedChip("taox-40nm", seed=3, forming=FixedVoltage(fraction=0.5))
+
+
+class TestJournaledBoard(TestJournaledSimulation):
+    def bare(self) -> Chip:
+        return ForgetfulBoard(seed=4)
+
+
+class TestJournaledRememberingBoard(TestJournaledSimulation):
+    def bare(self) -> Chip:
+        return RememberingBoard(seed=4)
+
+
+def journaled(chip, path, **options) -> JournaledChip:
+    return JournaledChip(chip, Journal(path, synchronous="normal"), **options)
+
+
+def crashed(path: Path) -> Path:
+    """A journal as a killed process leaves it: what it had made durable, and no lock."""
+    left = path.with_name("left.sqlite")
+    for ending in ("", "-wal"):
+        part = path.with_name(path.name + ending)
+        if part.exists():
+            left.with_name(left.name + ending).write_bytes(part.read_bytes())
+    return left
+
+
+def steps(chip: Chip, *, until: int = 99) -> list[torch.Tensor]:
+    """A program that reads and pulses; what it does next depends on what it has read."""
+    region = chip.place("weight", (6, 5))
+    cells = torch.arange(60)
+    reads = []
+    for n in range(until):
+        read = chip.read(region, key=n).view(-1)
+        reads.append(read)
+        worst = read.argsort()[: 5 + n]
+        if n % 2:
+            chip.switch(worst, chip.read_back(worst) < 3e-5)
+        else:
+            chip.reset(cells[read > read.median()])
+        if n == 6:
+            target = torch.full((60,), chip.technology.high_conductance)
+            chip.write_verify(cells, target, tolerance=0.05, attempts=3)
+        if n == 9:
+            break
+    return reads
+
+
+@pytest.mark.parametrize("board", [ForgetfulBoard, RememberingBoard])
+def test_going_through_a_run_again_gives_nothing_twice(tmp_path, board):
+    """Whether it ended or not: the same commands, what was read answered as it was read then."""
+    chip = board(seed=1)
+    first = journaled(chip, tmp_path / "j.sqlite")
+    reads = steps(first)
+    first.journal.close()
+    totals, pulses = chip.ledger.totals(), chip.true.ledger.totals()
+    again = journaled(chip, tmp_path / "j.sqlite")
+    assert all(map(torch.equal, steps(again), reads))
+    assert chip.ledger.totals() == totals
+    assert chip.true.ledger.totals() == pulses
+    assert again.journal.counts(60).totals() == totals
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("fatal", range(0, 12))
+def test_a_chip_that_remembers_ids_is_asked(tmp_path, when, fatal):
+    """Power goes at any command, before or after it has reached the cells."""
+    expected = RememberingBoard(seed=1)
+    reads = steps(journaled(expected, tmp_path / "undisturbed.sqlite"))
+    chip = RememberingBoard(seed=1, fatal=fatal, when=when)
+    with pytest.raises(PowerCutError):
+        steps(journaled(chip, tmp_path / "j.sqlite"))
+    again = journaled(chip, crashed(tmp_path / "j.sqlite"))
+    assert len(again.notes) == 1
+    assert ("had been given" in again.notes[0]) == (when == "after")
+    assert all(map(torch.equal, steps(again), reads))
+    again.flush()
+    for kind in ("form", "set", "reset"):
+        assert torch.equal(getattr(chip.true.ledger, kind), getattr(expected.true.ledger, kind))
+        assert torch.equal(getattr(again.journal.counts(60), kind), getattr(chip.true.ledger, kind))
+    assert again.journal.in_doubt() == []
+
+
+@pytest.mark.parametrize("when", ["before", "half", "after"])
+@pytest.mark.parametrize("fatal", range(0, 12))
+def test_a_chip_that_forgets_is_read_and_what_is_uncertain_is_counted(tmp_path, when, fatal):
+    """The true counts lie between those given for certain and those possibly given."""
+    chip = ForgetfulBoard(seed=1, fatal=fatal, when=when)
+    with pytest.raises(PowerCutError):
+        steps(journaled(chip, tmp_path / "j.sqlite"))
+    again = journaled(chip, crashed(tmp_path / "j.sqlite"))
+    assert "possibly" in again.notes[0] or "given" in again.notes[0]
+    steps(again)
+    certain = again.journal.counts(60)
+    possible = again.journal.counts(60, possible=True)
+    for kind in ("form", "set", "reset"):
+        true = getattr(chip.true.ledger, kind)
+        least = getattr(certain, kind)
+        assert bool((true >= least).all()), kind
+        assert bool((true <= least + getattr(possible, kind)).all()), kind
+
+
+def test_a_switch_in_doubt_is_not_given_again_where_the_cells_show_it(tmp_path):
+    """All that was high and is low has had its RESET, for certain."""
+    chip = ForgetfulBoard(seed=1, fatal=3, when="after")
+    board = journaled(chip, tmp_path / "j.sqlite")
+    board.place("weight", (5, 6))
+    cells = torch.arange(60)
+    board.set(cells)
+    board.reset(cells)
+    with pytest.raises(PowerCutError):
+        board.switch(cells, torch.ones(60, dtype=torch.bool))
+    again = journaled(chip, crashed(tmp_path / "j.sqlite"))
+    entry = list(again.journal.entries())[-1]
+    followed = chip.true.status(chip.placement.regions[0]).view(-1) == Chip.HIGH
+    assert followed.sum() > 50
+    assert torch.equal(entry.outcome.counts[1].bool(), followed)
+    assert torch.equal(entry.outcome.missed, cells[~followed])
+
+
+def test_the_journal_of_another_chip_is_refused(tmp_path):
+    journaled(ForgetfulBoard(seed=1), tmp_path / "j.sqlite").journal.close()
+    with pytest.raises(SettingError, match="journal of another chip"):
+        journaled(SimulatedChip("ideal", seed=2), tmp_path / "j.sqlite")
+
+
+def test_other_steps_on_the_way_again_are_refused(tmp_path):
+    chip = RememberingBoard(seed=1)
+    first = journaled(chip, tmp_path / "j.sqlite")
+    first.place("weight", (6, 5))
+    first.reset(torch.arange(3))
+    first.journal.close()
+    again = journaled(chip, tmp_path / "j.sqlite")
+    again.place("weight", (6, 5))
+    with pytest.raises(FileError, match="another one"):
+        again.reset(torch.arange(4))
+    assert chip.ledger.totals()["reset"] == 3
+
+
+def test_a_refused_command_leaves_no_pulse_and_no_doubt(tmp_path):
+    board = journaled(ForgetfulBoard(seed=1, macros=1), tmp_path / "j.sqlite")
+    with pytest.raises(ChipError, match="No room"):
+        board.place("large", (1000, 1000))
+    (entry,) = board.journal.entries()
+    assert entry.outcome.how == "refused"
+    assert board.journal.counts(0).totals() == {"form": 0, "set": 0, "reset": 0}
+
+
+def test_a_state_to_go_on_from_needs_its_journal(tmp_path):
+    chip = ForgetfulBoard(seed=1)
+    board = journaled(chip, tmp_path / "j.sqlite")
+    steps(board, until=3)
+    state = board.state()
+    assert list(state.tensors) == ["commands"]
+    board.journal.close()
+    again = journaled(chip, tmp_path / "j.sqlite")
+    again.restore(state)
+    assert again.position == int(state.tensors["commands"]) == 4
+    with pytest.raises(ChipError, match="knows 0"):
+        journaled(chip, tmp_path / "other.sqlite").restore(state)
+
+
+def test_a_simulated_chip_and_its_journal_go_back_together(tmp_path):
+    board = journaled(SimulatedChip(seed=1), tmp_path / "j.sqlite")
+    region = board.place("weight", (6, 5))
+    board.reset(torch.arange(9))
+    state, read = board.state(), board.read(region, key=1)
+    board.set(torch.arange(20))
+    board.restore(state)
+    assert torch.equal(board.read(region, key=1), read)
+    assert len(board.journal) == 2
+    board.set(torch.arange(4))
+    assert board.journal.counts(60).totals() == board.ledger.totals()
+
+
+def test_a_copy_is_of_the_simulated_chip_and_a_real_one_is_shared(tmp_path):
+    board = journaled(SimulatedChip(seed=1), tmp_path / "a.sqlite")
+    board.place("weight", (6, 5))
+    twin = copy.deepcopy(board)
+    assert isinstance(twin, SimulatedChip)
+    twin.reset(torch.arange(60))
+    assert board.ledger.totals()["reset"] == 0
+    real = journaled(ForgetfulBoard(seed=1), tmp_path / "b.sqlite")
+    assert copy.deepcopy(real) is real
+
+
+def test_cells_that_do_not_follow_are_pulsed_so_often_and_marked(tmp_path):
+    law = SimulatedChip().technology.with_values(stuck_low_fraction=0.2, stuck_high_fraction=0.2)
+    board = journaled(SimulatedChip(law, seed=1), tmp_path / "j.sqlite", attempts=3)
+    region = board.place("weight", (6, 5))
+    cells = torch.arange(60)
+    formed = cells[board.conducting(cells)]
+    high = board.status(region).view(-1)[formed] == Chip.HIGH
+    down = board.switch_verify(formed, torch.zeros_like(formed, dtype=torch.bool))
+    stuck_high = formed[board.status(region).view(-1)[formed] == Chip.HIGH]
+    assert torch.equal(down, stuck_high)
+    assert 0 < len(down) < 30
+    assert int(board.ledger.reset[down].min()) == int(board.ledger.reset[down].max()) == 3
+    followed = ~torch.isin(formed, down)
+    assert int(board.ledger.reset[formed[followed & high]].max()) == 1
+    assert torch.equal(board.journal.stuck(), stuck_high)

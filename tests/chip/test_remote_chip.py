@@ -1,0 +1,226 @@
+"""A chip behind a wire: passes the contract, is the board and nothing but the board."""
+
+import contextlib
+import threading
+import time
+
+import pytest
+import torch
+from boards import ForgetfulBoard, PowerCutError
+from served import serving
+
+from secateur.chip import Chip, Command, FixedVoltage, Journal, JournaledChip, SimulatedChip
+from secateur.chip.remembering import Remembering
+from secateur.chip.remote import RemoteChip
+from secateur.chip.server import Server
+from secateur.chip.window import Window
+from secateur.errors import ChipError, SettingError
+from secateur.testing import ChipContract
+
+
+class TestRemoteChip(ChipContract):
+    @pytest.fixture(autouse=True)
+    def _boards(self, tmp_path):
+        self.folder, self.number = tmp_path, 0
+        with contextlib.ExitStack() as self.stack:
+            yield
+
+    def chip(self) -> Chip:
+        self.number += 1
+        server = self.stack.enter_context(serving(self.folder / f"{self.number}.board"))
+        chip = RemoteChip(server.address)
+        self.stack.callback(chip.close)
+        return chip
+
+
+class TestJournaledRemoteChip(TestRemoteChip):
+    def chip(self) -> Chip:
+        chip = super().chip()
+        return JournaledChip(chip, Journal(self.folder / f"{self.number}.journal"))
+
+
+@pytest.fixture
+def server(tmp_path):
+    with serving(tmp_path / "board.sqlite") as server:
+        yield server
+
+
+def twin() -> SimulatedChip:
+    return SimulatedChip("taox-40nm", seed=3, forming=FixedVoltage(0.5))
+
+
+def exercise(chip: Chip) -> list[torch.Tensor]:
+    first = chip.place("conv", (6, 3, 2, 2))
+    second = chip.place("linear", (5, 9), inputs_first=True)
+    cells = torch.arange(chip.placement.cells)
+    chip.reset(cells[::2])
+    chip.switch(cells[:40], cells[:40] % 3 == 0)
+    chip.write_verify(cells[100:], torch.full((len(cells) - 100,), 5e-5), attempts=3)
+    return [
+        chip.read(first, key=1), chip.read_back(cells), chip.status(second),
+        chip.conducting(cells), chip.multiply(second, torch.rand(7, 5), key=2),
+    ]  # fmt: skip
+
+
+def test_a_served_chip_is_to_the_bit_the_chip_that_is_served(server):
+    chip, own = RemoteChip(server.address), twin()
+    torch.manual_seed(0)
+    there = exercise(chip)
+    torch.manual_seed(0)
+    assert all(map(torch.equal, there, exercise(own)))
+    for kind in ("form", "set", "reset"):
+        assert torch.equal(getattr(chip.ledger, kind), getattr(own.ledger, kind))
+    assert chip.technology == own.technology
+    assert (chip.state(), chip.statistics(chip.placement.regions[0]), chip.mark()) == (None,) * 3
+    chip.close()
+
+
+def test_a_board_that_is_started_again_has_its_cells_and_counts(tmp_path):
+    with serving(tmp_path / "b") as server:
+        chip = RemoteChip(server.address)
+        exercise(chip)
+        region = chip.placement.regions[0]
+        read, serial = chip.read(region, key=5), chip.identity()["serial"]
+        counts = [getattr(chip.ledger, kind).clone() for kind in ("form", "set", "reset")]
+        chip.close()
+    with serving(tmp_path / "b") as server:
+        chip = RemoteChip(server.address)
+        assert chip.identity()["serial"] == serial
+        assert torch.equal(chip.read(region, key=5), read)
+        assert all(
+            map(torch.equal, counts, [getattr(chip.ledger, k) for k in ("form", "set", "reset")])
+        )
+        chip.close()
+
+
+def test_many_commands_are_compacted_and_lose_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("secateur.chip.board._COMPACT", 7)
+    own = twin()
+    own.place("w", (4, 5))
+    source = torch.Generator().manual_seed(1)
+    for _ in range(4):
+        with serving(tmp_path / "b") as server:
+            chip = RemoteChip(server.address)
+            if not chip.placement.regions:
+                chip.place("w", (4, 5))
+            for _ in range(9):
+                cells = torch.randperm(40, generator=source)[:11]
+                up = torch.rand(11, generator=source) < 0.5
+                chip.switch(cells, up)
+                own.switch(cells, up)
+            chip.close()
+    with serving(tmp_path / "b") as server:
+        state = server.board.chip.state().tensors
+        assert all(torch.equal(state[name], tensor) for name, tensor in own.state().tensors.items()
+                   if name != "reads")  # fmt: skip
+
+
+def test_a_board_of_other_settings_is_refused_by_name(tmp_path):
+    with serving(tmp_path / "b"):
+        pass
+    with (
+        pytest.raises(SettingError, match="seed is 4 here, 3 saved"),
+        serving(tmp_path / "b", seed=4),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("window", [
+    Window((3, 2), (1, 2), (1, 0), (1, 1)), Window((2, 2), (2, 1), (0, 1), (2, 1)),
+])  # fmt: skip
+def test_a_convolution_is_a_multiplication_of_every_patch(server, window):
+    """On the board, in the simulation, and by patches cut here: the same draws, rounding apart."""
+    chip, own = RemoteChip(server.address), twin()
+    maps = torch.rand(3, 4, 7, 6)
+    results = []
+    for one in (chip, own):
+        region = one.place("conv", (5, 4, *window.kernel))
+        results.append(one.begin_convolve(region, maps, window, key=3)())
+        results.append(Chip.begin_convolve(one, region, maps, window, key=3)())
+    plain = torch.nn.functional.conv2d(
+        maps, own.statistics(region).difference, stride=window.stride, padding=window.padding,
+        dilation=window.dilation,
+    )  # fmt: skip
+    for result in results:
+        assert result.shape == plain.shape
+        assert torch.allclose(result, results[0], rtol=1e-4, atol=1e-9)
+    assert 0.0 < float((results[0] - plain).abs().max()) < 0.2 * float(plain.abs().max())
+    chip.close()
+
+
+def test_a_second_owner_waits_for_the_first_ones_lease(tmp_path):
+    with serving(tmp_path / "b", lease=0.5) as server:
+        first = RemoteChip(server.address, owner="first")
+        region = first.place("w", (4, 5))
+        with pytest.raises(ChipError, match="in use by 'first'"):
+            RemoteChip(server.address, owner="second")
+        assert first.read(region, key=1).shape == (4, 5, 2)
+        time.sleep(0.6)
+        second = RemoteChip(server.address, owner="second")
+        with pytest.raises(ChipError, match="lent again"):
+            first.read(region, key=1)
+        assert second.read(second.placement.regions[0], key=1).shape == (4, 5, 2)
+        second.close()
+        RemoteChip(server.address, owner="third").close()
+
+
+def test_the_same_owner_takes_over_at_once_and_its_former_process_is_locked_out(server):
+    first = RemoteChip(server.address, owner="run")
+    region = first.place("w", (4, 5))
+    second = RemoteChip(server.address, owner="run")
+    with pytest.raises(ChipError, match="lent again"):
+        first.reset(torch.arange(3)) or first.ledger
+    assert second.ledger.totals()["reset"] == 0
+    assert torch.equal(second.read(region, key=1), second.read(region, key=1))
+    second.close()
+
+
+def test_an_id_is_for_one_command_also_on_the_board(server):
+    chip = RemoteChip(server.address)
+    chip.place("w", (4, 5))
+    first = chip.issue("a", Command("reset", torch.arange(3)))
+    again = chip.issue("a", Command("reset", torch.arange(3)))
+    other = chip.issue("a", Command("reset", torch.arange(4)))
+    assert torch.equal(first.result().counts, again.result().counts)
+    with pytest.raises(ChipError, match="another one"):
+        other.result()
+    assert int(chip._link.ask("ledger").result()[1][0][2].sum()) == 3
+    chip.close()
+
+
+def test_nobody_at_an_address_is_said(tmp_path):
+    with pytest.raises(ChipError, match="has not answered"):
+        RemoteChip("tcp://127.0.0.1:9", patience=0.1, timeout=0.3)
+
+
+def test_a_labs_own_chip_is_served_with_a_memory_at_its_side(tmp_path):
+    """Its controller dies after a pulse that nobody noted; served again, nothing is given twice."""
+    chip = ForgetfulBoard(seed=1, fatal=3, when="after")
+    chip.place("w", (4, 5))
+    cells, law = torch.arange(40), chip.technology
+    journal = Journal(tmp_path / "j.sqlite", synchronous="normal")
+    memory = Remembering(chip, journal)
+    for name, kind in (("a", "set"), ("b", "reset")):
+        assert not memory.issue(name, Command(kind, cells)).again
+        assert memory.issue(name, Command(kind, cells)).again
+    up = Command("switch", cells, torch.ones(40, dtype=torch.bool))
+    with pytest.raises(PowerCutError):
+        memory.issue("c", up)
+    journal.close()
+    again = Remembering(chip, Journal(tmp_path / "j.sqlite", synchronous="normal"))
+    assert "had been given" in again.notes[0]
+    server = Server(lambda: chip, again, serial="bench", address="tcp://127.0.0.1:*")
+    stop = threading.Event()
+    thread = threading.Thread(target=server.run, args=(stop,))
+    thread.start()
+    remote = RemoteChip(server.address)
+    outcome = remote.issue("c", up).result()
+    moved = chip.true.status(chip.placement.regions[0]).view(-1) == Chip.HIGH
+    assert int(moved.sum()) > 35
+    assert int(chip.true.ledger.set[moved].max()) == 2
+    assert outcome.how in ("read back", "done")
+    assert remote.technology == law
+    remote.close()
+    stop.set()
+    thread.join()
+    server.close()

@@ -1,0 +1,81 @@
+"""A run on a board: killed and cut wherever it may be, it ends as if nothing had happened."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from faults import Counts, endure, make_chip
+
+from secateur.chip import Journal
+from secateur.chip.board import Board
+from secateur.errors import SettingError
+from secateur.experiment.recipe import Recipe
+from secateur.experiment.runner import run_experiment
+
+TIMES = ("wall_time_s", "notes")
+
+
+def recipe(epochs: int) -> Recipe:
+    return Recipe.parse(
+        {"task": "digits", "network": {"channels": 3, "hidden": 10},
+         "chip": {"circuit": "read-per-product"}, "run": {"arms": ["pruned"]},
+         "training": {"epochs": epochs, "batch_size": 60}}, where="test",
+    )  # fmt: skip
+
+
+def ending(folder, state) -> dict:
+    """All that a run leaves behind, on both sides."""
+    result = json.loads((folder / "result.json").read_text())
+    board = Board(make_chip, state)
+    with Journal(folder / "journal.sqlite") as journal:
+        counts = journal.counts(board.chip.placement.cells)
+        doubts = journal.in_doubt()
+    found = {
+        "result": {key: value for key, value in result.items() if key not in TIMES},
+        "masks": dict(np.load(folder / "masks.npz")),
+        "cells": {n: t for n, t in board.chip.state().tensors.items() if n != "reads"},
+        "journal": {kind: getattr(counts, kind) for kind in ("form", "set", "reset")},
+        "doubts": doubts,
+    }
+    board.close()
+    return found
+
+
+def survived(tmp_path, *, epochs: int, events: int, seed: int) -> Counts:
+    ends = []
+    for name, number in (("whole", 0), ("disturbed", events)):
+        folder = tmp_path / name / "trial"
+        state = tmp_path / name / "board.sqlite"
+        counts = endure(recipe(epochs), folder, state, events=number, seed=seed)
+        ends.append(ending(folder, state))
+    whole, disturbed = ends
+    assert whole["doubts"] == disturbed["doubts"] == []
+    assert all(np.array_equal(whole["masks"][n], m) for n, m in disturbed["masks"].items())
+    assert whole["result"] == disturbed["result"]
+    for name, tensor in whole["cells"].items():
+        assert torch.equal(tensor, disturbed["cells"][name]), name
+    for kind, counted in disturbed["journal"].items():
+        assert torch.equal(counted, disturbed["cells"][kind]), kind
+    return counts
+
+
+def test_a_run_survives_kills_of_both_sides_and_cuts(tmp_path):
+    counts = survived(tmp_path, epochs=1, events=15, seed=1)
+    assert min(counts.client, counts.server) >= 3
+
+
+@pytest.mark.slow
+def test_a_run_survives_two_hundred_of_them(tmp_path):
+    counts = survived(tmp_path, epochs=10, events=255, seed=2)
+    print(counts)
+    assert counts.all >= 200
+    assert min(counts.client, counts.server, counts.cuts) >= 40
+
+
+def test_one_board_is_one_chip(tmp_path):
+    board = recipe(1).with_settings({"chip.address": "tcp://127.0.0.1:9"})
+    with pytest.raises(SettingError, match="one board is one chip"):
+        run_experiment(board.with_settings({"run.chips": 2}), tmp_path / "a")
+    with pytest.raises(SettingError, match="2 trials would share"):
+        run_experiment(board.with_settings({"run.arms": ["pruned", "random"]}), tmp_path / "b")

@@ -1,0 +1,95 @@
+"""A plan: counted before it is made, checked before it is run."""
+
+import pytest
+from tiny import plan, recipe
+
+from secateur.errors import FileError, SettingError
+from secateur.experiment.sweep import Plan, Space, counted
+from secateur.experiment.sweep.plan import REFUSE_ABOVE
+
+TWO = ("search.keep_fraction=0.3,0.5", "training.learning_rate=0.05,0.1,0.2")
+
+
+def test_arms_run_once_for_the_values_that_they_do_not_heed():
+    found = plan(*TWO, settings={"run.arms": ["pruned", "digital"], "run.chips": 4})
+    configurations = list(found.configurations())
+    assert [c.arm for c in configurations] == ["digital"] * 3 + ["pruned"] * 6
+    assert configurations[0].settings == {"training.learning_rate": 0.05}
+    assert len({c.name for c in configurations}) == 9
+    assert counted(found) == 4 * 9
+
+
+def test_measured_is_the_validation_part_whatever_the_recipe_says():
+    assert plan(*TWO).recipe.run.split == "validation"
+    assert plan(*TWO, settings={"run.split": "test"}).recipe.run.split == "validation"
+
+
+def test_settings_reach_the_recipe_of_a_configuration_before_those_of_its_arm():
+    own = {"arms": {"pruned": {"search": {"keep_fraction": 0.9}}}}
+    base = recipe().parse({**recipe().table(), **own}, where="test")
+    made = Plan.of(base, Space.from_words(TWO))
+    for configuration in made.configurations():
+        seen = made.recipe_of(configuration)
+        assert seen.run.arms == ("pruned",)
+        found = seen.for_arm("pruned")
+        assert found.search.keep_fraction == configuration.settings["search.keep_fraction"]
+        assert found.training.learning_rate == configuration.settings["training.learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("over", "how", "number"),
+    [(TWO, {}, 6), (TWO, {"random": 4}, 4), (("search.keep_fraction=0.1..0.9",), {"random": 7}, 7),
+     (TWO, {"optimise": "accuracy", "trials": 9}, 9)],
+)  # fmt: skip
+def test_trials_are_counted(over, how, number):
+    assert counted(plan(*over, settings={"run.chips": 3}, **how)) == 3 * number
+
+
+@pytest.mark.parametrize(
+    ("over", "how", "message"),
+    [
+        (("search.keep_fractoin=0.3,0.5",), {}, "keep_fraction"),
+        (("search.keep_fraction=0.3,1.5",), {}, "keep_fraction"),
+        (("chip.technology=taox-40nm,nothing",), {}, "nothing"),
+        (("network.chanels=2,4",), {}, "channels"),
+        (("search.keep_fraction=0.1..1.5",), {"random": 30}, "keep_fraction"),
+        (("search.keep_fraction=0.1..1.5",), {"optimise": "accuracy"}, "keep_fraction"),
+        (("search.keep_fraction=0.1..0.5",), {}, "--random N"),
+        (TWO, {"random": 2, "optimise": "accuracy"}, "exclude each other"),
+        (TWO, {"optimise": "acuracy"}, "Did you mean 'accuracy'"),
+        (TWO, {"optimise": "accuracy", "trials": 0}, "tries nothing"),
+    ],
+)
+def test_an_impossible_plan_is_refused_before_anything_runs(over, how, message):
+    with pytest.raises(SettingError, match=message):
+        plan(*over, **how)
+
+
+def test_an_exploding_grid_is_counted_and_not_made():
+    many = ",".join(map(str, range(1, 200)))
+    over = [f"training.{name}={many}" for name in ("epochs", "batch_size", "warm_up")]
+    with pytest.raises(SettingError, match=r"7 880 599 trials, more than 100 000"):
+        plan(*over)
+    assert REFUSE_ABOVE == 100_000
+
+
+def test_a_recipe_that_varies_settings_of_its_own_is_refused():
+    with pytest.raises(SettingError, match=r"run\.vary"):
+        plan(*TWO, settings={"run.vary": {"search.dead_band": [0.0, 0.1]}})
+
+
+@pytest.mark.parametrize("how", [{}, {"random": 3}, {"optimise": "loss", "trials": 5}])
+def test_a_plan_comes_back_from_its_directory(tmp_path, how):
+    made = plan(*TWO, **how)
+    made.write(tmp_path / "sweep", command="the words typed")
+    assert Plan.read(tmp_path / "sweep") == (made, "the words typed")
+    with pytest.raises(FileError, match="--resume"):
+        made.write(tmp_path / "sweep", command="")
+
+
+def test_a_directory_without_a_readable_plan_is_refused(tmp_path):
+    with pytest.raises(FileError, match="no sweep to resume"):
+        Plan.read(tmp_path)
+    (tmp_path / "sweep.json").write_text('{"kind": "grid"}')
+    with pytest.raises(FileError, match="cannot be read"):
+        Plan.read(tmp_path)

@@ -1,0 +1,116 @@
+"""A search by Optuna: seeded, resumable, and sparing with what is hopeless."""
+
+import json
+
+import pytest
+from test_sweep_run import HerePool
+from tiny import plan, recipe
+
+from secateur.errors import SettingError
+from secateur.experiment.setting import Trial
+from secateur.experiment.sweep import run_sweep
+from secateur.experiment.trial import run_trial
+
+pytest.importorskip("optuna")
+OVER = ("search.keep_fraction=0.1..0.9", "training.learning_rate=1e-5..0.5:log",
+        "chip.forming=full,ramp")  # fmt: skip
+
+
+class Stopping(HerePool):
+    """A pool after whose so many outcomes the power goes."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def outcomes(self, work, orders, *, eager, alone):
+        for number, order in enumerate(orders):
+            if number == self.number:
+                # The worker has ended its trial, and nobody heard of it.
+                work(order)
+                raise KeyboardInterrupt
+            yield work(order)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    out = tmp_path_factory.mktemp("searches") / "whole"
+    whole = plan(*OVER, settings={"training.epochs": 3}, optimise="accuracy", trials=12)
+    return whole, run_sweep(whole, out, pool=HerePool()), out
+
+
+def points(results: dict) -> list[tuple]:
+    names = [text.partition("=")[0] for text in OVER]
+    return [(row["run"], row["state"], *(row[name] for name in names), row["accuracy"])
+            for row in results["rows"]]  # fmt: skip
+
+
+def test_it_tries_as_many_points_as_asked_for_within_the_space(searched):
+    _, results, _ = searched
+    assert sum(results["states"].values()) == 12
+    for row in results["rows"]:
+        assert 0.1 <= row["search.keep_fraction"] <= 0.9
+        assert 1e-5 <= row["training.learning_rate"] <= 0.5
+        assert row["chip.forming"] in ("full", "ramp")
+
+
+def test_the_best_is_the_best_of_those_that_have_finished(searched):
+    _, results, _ = searched
+    finished = [row for row in results["rows"] if row["state"] == "finished"]
+    assert results["best"]["pruned"]["mean"] == max(row["accuracy"] for row in finished)
+
+
+def test_hopeless_trials_are_abandoned_and_that_is_recorded(searched):
+    """Each abandoned one was below the median of the others at that epoch."""
+    _, results, out = searched
+    abandoned = [row for row in results["rows"] if row["state"] == "abandoned"]
+    assert abandoned
+    for row in abandoned:
+        assert row["epochs"] < 3
+        assert row["accuracy"] is None
+        place = out / "runs" / row["run"] / "trials/pruned-chip0-validation"
+        assert not (place / "result.json").exists()
+        told = json.loads((place / "abandoned.json").read_text())
+        assert told["value"] < results["best"]["pruned"]["mean"]
+
+
+def test_interrupted_and_resumed_it_tries_the_same_points_with_the_same_figures(searched, tmp_path):
+    whole, results, _ = searched
+    out = tmp_path / "cut"
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(whole, out, pool=Stopping(5))
+    again = run_sweep(whole, out, pool=HerePool(), resume=True)
+    assert points(again) == points(results)
+
+
+def test_each_arm_is_tried_as_often_and_one_without_such_settings_once(tmp_path):
+    settings = {"run.arms": ["pruned", "digital"], "training.epochs": 1}
+    over = ("search.keep_fraction=0.1..0.9",)
+    whole = plan(*over, settings=settings, optimise="loss", trials=3)
+    results = run_sweep(whole, tmp_path / "sweep", pool=HerePool())
+    arms = [row["arm"] for row in results["rows"]]
+    assert (arms.count("digital"), arms.count("pruned")) == (1, 3)
+    losses = [row["loss"] for row in results["rows"] if row["arm"] == "pruned"]
+    assert results["best"]["pruned"]["mean"] == min(losses)
+
+
+def test_failures_cannot_be_tried_again_in_a_search(searched):
+    whole, _, out = searched
+    with pytest.raises(SettingError, match="taken its failures"):
+        run_sweep(whole, out, pool=HerePool(), resume=True, retry_failed=True)
+
+
+def test_being_watched_changes_nothing_about_a_trial(tmp_path):
+    """Figures between epochs are those of a copy: no draw of the trial itself moves."""
+    own = recipe(**{"run.split": "validation"})
+    trial = Trial("pruned", "", {}, 0, "validation")
+    seen = []
+    alone = run_trial(trial, own, tmp_path / "a/trial", data=None, report=lambda line: None)
+    watched = run_trial(
+        trial, own, tmp_path / "b/trial", data=None, report=lambda line: None,
+        judge=lambda epoch, measure: seen.append((epoch, measure()["accuracy"])),
+    )  # fmt: skip
+    assert [epoch for epoch, _ in seen] == [1, 2]
+    assert all(0.0 <= accuracy <= 1.0 for _, accuracy in seen)
+    for result in (alone, watched):
+        result.pop("wall_time_s")
+    assert watched == alone
