@@ -17,6 +17,7 @@ bench: .venv/.developed
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.unet
 	$(BIN)/python -m benchmarks.selection
+	$(BIN)/python -m benchmarks.resnet
 	$(BIN)/python -m benchmarks.wires
 	$(BIN)/python -m benchmarks.monte_carlo
 

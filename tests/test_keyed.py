@@ -31,13 +31,26 @@ def test_philox_gives_the_published_known_answers(counter: str, key: str, words:
     assert [f"{int(word):08x}" for word in given_words[:, 0]] == words.split()
 
 
+def test_words_do_not_depend_on_the_block_a_counter_falls_into() -> None:
+    counters = torch.arange(3 * 20_000).view(3, -1)
+    counters = torch.cat([counters, counters[:1]])
+    whole = keyed.philox(counters, key=5)
+    assert torch.equal(whole, keyed._philox_rounds(counters, 5))
+    assert torch.equal(whole[:, 8190:8200], keyed.philox(counters[:, 8190:8200], key=5))
+
+
+def test_the_first_of_four_normals_is_the_first_row_of_all() -> None:
+    words = keyed.philox(torch.arange(4 * 1000).view(4, -1), key=3)
+    assert torch.equal(keyed.first_normals(words), keyed.normals(words)[0])
+
+
 @given(st.lists(st.tuples(WORDS, WORDS, WORDS, WORDS), min_size=1, max_size=20), WORDS, WORDS)
 def test_the_torch_path_equals_the_numpy_path(
     rows: list[tuple[int, int, int, int]], low: int, high: int
 ) -> None:
     counters, key = torch.tensor(rows).T.contiguous(), high << 32 | low
     by_numpy = keyed.philox(counters, key=key)
-    by_torch = keyed._philox_rounds(torch, counters, torch.tensor, key)
+    by_torch = keyed._philox_rounds(counters, key)
     assert by_numpy.dtype == by_torch.dtype == torch.int64
     assert torch.equal(by_numpy, by_torch)
 

@@ -7,12 +7,10 @@ one key, for read noise.
 
 import hashlib
 import math
-from collections.abc import Callable
-from functools import partial
-from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 # Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11: Philox-4x32 with 10 rounds.
@@ -20,9 +18,8 @@ _ROUNDS = 10
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _WORD = 0xFFFFFFFF
-
-# A NumPy array or a tensor.
-_Words: TypeAlias = Any
+# Counters whose rounds fit the second cache of a processor.
+_BLOCK = 1 << 13
 
 
 def key_of(*path: int | str) -> int:
@@ -43,25 +40,50 @@ def philox(counters: Tensor, *, key: int) -> Tensor:
     """
     if counters.device.type == "cpu":
         # A step draws for a few hundred cells: NumPy's calls cost half of torch's.
-        return torch.from_numpy(_philox_rounds(np, counters.numpy(), np.array, key))
-    tensor = partial(torch.tensor, device=counters.device)
-    words: Tensor = _philox_rounds(torch, counters, tensor, key)
+        return torch.from_numpy(_philox_in_place(counters.numpy(), key))
+    words: Tensor = _philox_rounds(counters, key)
     return words
 
 
-def _philox_rounds(
-    library: Any, counters: _Words, array: Callable[..., _Words], key: int
-) -> _Words:
-    """The rounds on words (4, n), with NumPy or torch; two words are multiplied at a time."""
-    multipliers = array([[_MULTIPLIERS[0]], [_MULTIPLIERS[1]]])
+def _philox_rounds(counters: Tensor, key: int) -> Tensor:
+    """The rounds on words (4, n); two words are multiplied at a time."""
+    device = counters.device
+    multipliers = torch.tensor([[_MULTIPLIERS[0]], [_MULTIPLIERS[1]]], device=device)
     even, odd = counters[::2], counters[1::2]
-    low, high = key & _WORD, key >> 32 & _WORD
-    for _ in range(_ROUNDS):
+    for pair in _round_keys(key):
         # int64 products wrap around, but their 64 bits are the right ones: mask after each shift.
-        product = library.flip(even * multipliers, (0,))
-        even, odd = (product >> 32 & _WORD) ^ odd ^ array([[low], [high]]), product & _WORD
-        low, high = (low + _WEYL[0]) & _WORD, (high + _WEYL[1]) & _WORD
-    return library.stack([even, odd], 1).reshape(4, -1)
+        product = torch.flip(even * multipliers, (0,))
+        both = torch.tensor(pair, device=device).unsqueeze(1)
+        even, odd = (product >> 32 & _WORD) ^ odd ^ both, product & _WORD
+    return torch.stack([even, odd], 1).reshape(4, -1)
+
+
+def _philox_in_place(counters: NDArray[np.int64], key: int) -> NDArray[np.int64]:
+    """The same on a processor: a block of counters at a time, which stays in its cache."""
+    words, found = counters.view(np.uint64), np.empty(counters.shape, dtype=np.uint64)
+    multipliers = np.array([[_MULTIPLIERS[0]], [_MULTIPLIERS[1]]], dtype=np.uint64)
+    keys = np.array(_round_keys(key), dtype=np.uint64)[:, :, None]
+    half, word = np.uint64(32), np.uint64(_WORD)
+    room = np.empty((3, 2, min(_BLOCK, words.shape[1])), dtype=np.uint64)
+    for start in range(0, words.shape[1], _BLOCK):
+        block = slice(start, start + _BLOCK)
+        even, odd, product = room[:, :, : words[0, block].size]
+        crossed = product[::-1]
+        even[:], odd[:] = words[::2, block], words[1::2, block]
+        for pair in keys:
+            np.multiply(even, multipliers, out=product)
+            np.right_shift(crossed, half, out=even)
+            np.bitwise_xor(even, odd, out=even)
+            np.bitwise_xor(even, pair, out=even)
+            np.bitwise_and(crossed, word, out=odd)
+        found[::2, block], found[1::2, block] = even, odd
+    return found.view(np.int64)
+
+
+def _round_keys(key: int) -> list[tuple[int, int]]:
+    low, high = key & _WORD, key >> 32 & _WORD
+    steps = range(_ROUNDS)
+    return [((low + n * _WEYL[0]) & _WORD, (high + n * _WEYL[1]) & _WORD) for n in steps]
 
 
 def cell_words(cells: Tensor, counts: Tensor | int, *, seed: int, purpose: int) -> Tensor:
@@ -86,6 +108,12 @@ def normals(words: Tensor) -> Tensor:
     radius = radius_part.log_().mul_(-2.0).sqrt_()
     angle = angle_part.mul_(2.0 * math.pi)
     return torch.cat([radius * angle.cos(), radius * angle.sin()])
+
+
+def first_normals(words: Tensor) -> Tensor:
+    """The first row of `normals` (n,) of four rows of words, without the others."""
+    radius = uniforms(words[0]).log_().mul_(-2.0).sqrt_()
+    return radius * uniforms(words[2]).mul_(2.0 * math.pi).cos_()
 
 
 def generator(key: int, device: torch.device | str = "cpu") -> torch.Generator:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from secateur import device
+from secateur.chip.room import appended, with_room
 from secateur.device import Technology
 from secateur.errors import SettingError
 
@@ -33,8 +34,9 @@ class Ages:
         clock: equivalent seconds since the chip was made: seconds at the technology's reference
             temperature that would have aged it as much. float64 of shape (), as `reads`.
         reads: reads of every cell in that time that disturb.
-        changed: the clock at each cell's last change.
-        read: the reads at each cell's last change.
+        changed: the clock at each cell's last change; while no time has passed, one zero that
+            stands for all.
+        read: the reads at each cell's last change; likewise.
         pulse: the number of the pulse that changed it, int32.
     """
 
@@ -52,10 +54,36 @@ class Ages:
 
     def extend(self, cells: int) -> None:
         """Adds cells that are new by now."""
-        fresh = torch.ones(cells, dtype=torch.float64, device=self.changed.device)
-        self.changed = torch.cat([self.changed, fresh * self.clock])
-        self.read = torch.cat([self.read, fresh * self.reads])
-        self.pulse = torch.cat([self.pulse, torch.zeros_like(fresh, dtype=torch.int32)])
+        self.pulse = appended(self.pulse, self.pulse.new_zeros(cells))
+        if self.passed:
+            fresh = torch.ones(cells, dtype=torch.float64, device=self.changed.device)
+            self.changed = torch.cat([self.changed, fresh * self.clock])
+            self.read = torch.cat([self.read, fresh * self.reads])
+        else:
+            self._stand_for(len(self.pulse))
+
+    def expect(self, cells: int) -> None:
+        """Makes room for so many cells in all."""
+        self.pulse = with_room(self.pulse, cells)
+
+    def shaped(self, *, passed: bool) -> "Ages":
+        """As many cells, with tensors of their own for what is saved of a chip.
+
+        Args:
+            passed: whether time has passed on that one.
+        """
+        zero, pulse = torch.zeros_like(self.clock), torch.zeros_like(self.pulse)
+        twin = Ages(zero, zero.clone(), self.changed, self.read, pulse)
+        if passed:
+            twin.changed = torch.zeros_like(pulse, dtype=torch.float64)
+            twin.read = twin.changed.clone()
+        else:
+            twin._stand_for(len(pulse))
+        return twin
+
+    def _stand_for(self, cells: int) -> None:
+        zero = torch.zeros(1, dtype=torch.float64, device=self.pulse.device)
+        self.changed = self.read = zero.expand(cells)
 
     def note(self, cells: Tensor, pulses: Tensor) -> None:
         """Cells that a pulse has changed start anew."""
@@ -103,6 +131,8 @@ class Ages:
             temperature, activation_energy=technology.activation_energy,
             reference_temperature=technology.reference_temperature,
         )  # fmt: skip
+        if not self.passed:
+            self.changed, self.read = self.changed.contiguous(), self.read.clone().contiguous()
         self.clock += seconds * factor
         self.reads += reads
 
@@ -122,8 +152,15 @@ class Ages:
         return now
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of it by name, for saving: the tensors themselves."""
-        return {f"age_{field.name}": getattr(self, field.name) for field in fields(self)}
+        """All of it by name, for saving: the tensors themselves, but zeros that stand for all."""
+        names = [field.name for field in fields(self)]
+        if not self._own_clocks:
+            names = ["clock", "reads", "pulse"]
+        return {f"age_{name}": getattr(self, name) for name in names}
+
+    @property
+    def _own_clocks(self) -> bool:
+        return not len(self.changed) or self.changed.stride(0) != 0
 
     def to(self, target: torch.device) -> None:
         """Moves what there is per cell to a device; the clock stays with the processor."""

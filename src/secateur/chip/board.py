@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from secateur.chip import keeping
 from secateur.chip.command import PULSES, Command, Outcome, carry_out, raw
 from secateur.chip.forming import Formable, Forming
 from secateur.chip.simulated import SimulatedChip
@@ -174,13 +175,13 @@ class Board:
         self._deltas = 0
 
     def _state(self) -> dict[str, Tensor]:
-        return {**self.chip._cells(), "reads": torch.tensor(self.chip.ledger.reads)}
+        return {**keeping.all_of(self.chip), "reads": torch.tensor(self.chip.ledger.reads)}
 
     def _load(self) -> None:
         """Brings a chip without weights to what the file says, without a pulse."""
         self._deltas = 0
         self._place()
-        state = self.chip.state().tensors
+        state = {name: held.contiguous().clone() for name, held in self._state().items()}
         for name, data in self._base.execute("SELECT name, data FROM snapshot"):
             found = _tensor(data, state[name].dtype)
             state[name].view(-1)[: found.numel()] = found

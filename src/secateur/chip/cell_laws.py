@@ -8,7 +8,7 @@ from torch import Tensor
 from secateur import device
 from secateur.chip.placement import Geometry
 from secateur.device import Technology
-from secateur.keyed import cell_words, uniforms
+from secateur.keyed import cell_words, first_normals, normals, uniforms
 
 
 def breakdown(law: Technology, draw: Tensor, *, width: float) -> Tensor:
@@ -35,15 +35,45 @@ def low_state(law: Technology, frozen: Tensor, cycle: Tensor) -> Tensor:
     )  # fmt: skip
 
 
+def switched(
+    law: Technology, own: Tensor, new: Tensor, up: Tensor, *, median: Tensor | None,
+    floor: Tensor | None,
+) -> Tensor:  # fmt: skip
+    """Siemens after one pulse each: a SET where `up`, a RESET elsewhere.
+
+    Args:
+        law: of the cells.
+        own: words (4, n), frozen at birth.
+        new: words (4, n) of this pulse.
+        up: mask of those that are SET.
+        median: siemens that a SET aims at; the technology's where None.
+        floor: siemens that a SET leaves at least, or None.
+    """
+    cycle = first_normals(new)
+    left = low_state(law, first_normals(own[1:]), cycle)
+    if not bool(up.any()):
+        return left
+    aim = law.high_conductance if median is None else median
+    raised = high_state(law, first_normals(own), cycle, aim)
+    return torch.where(up, raised if floor is None else torch.maximum(raised, floor), left)
+
+
 def formed(
-    law: Technology, frozen: Tensor, cycle: Tensor, birth: Tensor, *, compliance: float
+    law: Technology,
+    frozen: Tensor,
+    spare: Tensor,
+    cycle: Tensor,
+    birth: Tensor,
+    *,
+    compliance: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What breakdown leaves of cells: siemens, and masks of those stuck low and stuck high.
 
     Args:
         law: of the cells.
-        frozen: their standard normals, two or more rows.
-        cycle: those of this pulse.
+        frozen: standard normals (n,), of their high states.
+        spare: words (2, n) for two more, of which the first is of their low states.
+        cycle: standard normals of this pulse.
         birth: uniforms in (0, 1) that say which cells are stuck.
         compliance: amperes that stopped the pulse.
     """
@@ -53,27 +83,44 @@ def formed(
     median = device.median_at_compliance(
         law.high_conductance, compliance=compliance, reference=law.compliance_current
     )
-    left = high_state(law, frozen[0], cycle, median)
-    return torch.where(low, low_state(law, frozen[1], cycle), left), low, high
+    left = high_state(law, frozen, cycle, median)
+    # Few are stuck low: the draws of the others are not needed.
+    left[low] = low_state(law, normals(spare[:, low])[0], cycle[low])
+    return left, low, high
+
+
+def last_of_ramp(limit: Tensor, steps: Tensor, conducts: Tensor) -> Tensor:
+    """Number of the last pulse of a ramp that each cell gets: it forms its pair's weaker cell.
+
+    Args:
+        limit: volts at which each cell breaks down, + and - cells in turn.
+        steps: volts of the pulses, ascending.
+        conducts: mask of the pairs that conduct already: they get the first pulse, and only then
+            are seen to.
+    """
+    last = torch.searchsorted(steps, limit.view(-1, 2).amin(dim=1))
+    return last.clamp_(max=len(steps) - 1).masked_fill_(conducts, 0).repeat_interleave(2)
+
+
+def worn_out(law: Technology, wear: Tensor, spare: Tensor) -> Tensor | None:
+    """Mask of the cells whose pulses are beyond their endurance; None where none can be.
+
+    Args:
+        law: of the cells.
+        wear: SET and RESET pulses of each.
+        spare: words (2, n) for two standard normals of each, of which the second is of its
+            endurance.
+    """
+    if int(wear.amax()) < law.endurance * math.exp(-8.0 * law.endurance_spread):
+        # Eight spreads below the median: no float32 draw reaches that far.
+        return None
+    draw = normals(spare)[1]
+    return wear > device.endurance_limit(draw, median=law.endurance, spread=law.endurance_spread)
 
 
 def nearer_high(law: Technology, conductance: Tensor) -> Tensor:
     """Mask of conductances that are nearer to the high state than to the low one, as a ratio."""
     return conductance > math.sqrt(law.low_conductance * law.high_conductance)
-
-
-def worn_out(law: Technology, wear: Tensor, draw: Tensor) -> Tensor:
-    """Mask of cells that have had more pulses than they bear.
-
-    Args:
-        law: of the cells.
-        wear: SET and RESET pulses each has received.
-        draw: their frozen standard normals of endurance.
-    """
-    if int(wear.amax()) < law.endurance * math.exp(-8.0 * law.endurance_spread):
-        # Eight spreads below the median: no float32 draw reaches that far.
-        return torch.zeros_like(wear, dtype=torch.bool)
-    return wear > device.endurance_limit(draw, median=law.endurance, spread=law.endurance_spread)
 
 
 def on_open_lines(

@@ -73,6 +73,9 @@ class Chip(ABC):
             ChipError: where there is no room.
         """
 
+    def expect(self, weights: int) -> None:  # noqa: B027 (a chip need not heed it)
+        """Told that so many more weights will be placed; may make room for them at once."""
+
     @abstractmethod
     def form(self, cells: Tensor, *, voltage: float, width: float, compliance: float) -> None:
         """One forming pulse to each of the given cells (int64, no cell twice).

@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from secateur.chip.room import appended, with_room
+
 
 @dataclass
 class Ledger:
@@ -28,9 +30,13 @@ class Ledger:
     def extend(self, cells: int) -> None:
         """Adds new cells that have received nothing yet."""
         fresh = torch.zeros(cells, dtype=torch.int32, device=self.form.device)
-        self.form = torch.cat([self.form, fresh])
-        self.set = torch.cat([self.set, fresh])
-        self.reset = torch.cat([self.reset, fresh])
+        for kind in ("form", "set", "reset"):
+            setattr(self, kind, appended(getattr(self, kind), fresh))
+
+    def expect(self, cells: int) -> None:
+        """Makes room for so many cells in all."""
+        for kind in ("form", "set", "reset"):
+            setattr(self, kind, with_room(getattr(self, kind), cells))
 
     def counts(self, cells: Tensor) -> Tensor:
         """All pulses that the given cells have received: the number of their last pulse."""

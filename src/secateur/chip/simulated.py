@@ -8,18 +8,19 @@ import torch
 from torch import Tensor
 
 from secateur import device
-from secateur.chip import cell_laws, products
+from secateur.chip import cell_laws, keeping, products
 from secateur.chip.ageing import Ages
 from secateur.chip.cells import refuse_foreign, refuse_repeated
 from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
 from secateur.chip.forming import FixedVoltage, Forming
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Geometry, Placement, Region, as_macro
+from secateur.chip.room import appended
 from secateur.chip.state import ChipState, in_words
 from secateur.chip.window import Window
 from secateur.chip.writing import write_and_verify
 from secateur.device import Technology
-from secateur.keyed import cell_words, normal, normals, uniforms
+from secateur.keyed import cell_words, first_normals, normal, normals, uniforms
 
 # What a cell's draw is for. Draw number 0 of _CELL is frozen at birth, number n is its n-th pulse.
 _CELL, _BIRTH, _VERIFY, _RELAX, _AGE, _INPUT_LINE, _OUTPUT_LINE = range(7)
@@ -62,9 +63,8 @@ class SimulatedChip(Chip):
         self.device = torch.device("cpu")
         self.ledger = Ledger.empty(self.device)
         self._ages = Ages.empty()
-        # What each cell conducts now, and what its last pulse has left.
-        self._conductance = torch.zeros(0)
-        self._programmed = torch.zeros(0)
+        # What each cell conducts now and what its last pulse left: one tensor until time passes.
+        self._conductance = self._programmed = torch.zeros(0)
         self._status = torch.zeros(0, dtype=torch.int8)
         self._stuck = torch.zeros(0, dtype=torch.bool)
         self._open = torch.zeros(0, dtype=torch.bool)
@@ -73,14 +73,16 @@ class SimulatedChip(Chip):
         self._difference = torch.zeros(0)
         self._deviation = torch.zeros(0)
 
-    # --- Placement and reading ---------------------------------------------------------------
-
     def place(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:
         """See `Chip.place`."""
         region = self.placement.place(name, tuple(shape), inputs_first=inputs_first)
         self._extend(region)
         self.forming.run(self, torch.arange(region.cells.start, region.cells.stop))
         return region
+
+    def expect(self, weights: int) -> None:
+        """See `Chip.expect`."""
+        keeping.make_room(self, weights)
 
     def read(self, region: Region, *, key: int) -> Tensor:
         """See `Chip.read`."""
@@ -95,8 +97,11 @@ class SimulatedChip(Chip):
         """See `Chip.read_back`."""
         refuse_foreign(cells, total=self._conductance.numel())
         self.ledger.reads += 1
-        draw = normals(self._words(cells, self.ledger.counts(cells), _VERIFY))[0]
-        return self._conductance[cells] + self._noise(cells) * draw
+        return torch.cat([self._read_back(part) for part in torch.split(cells, _PART)])
+
+    def _read_back(self, cells: Tensor) -> Tensor:
+        draws = first_normals(self._words(cells, self.ledger.counts(cells), _VERIFY))
+        return self._conductance[cells] + self._noise(cells) * draws
 
     def multiply(self, region: Region, voltages: Tensor, *, key: int) -> Tensor:
         """See `Chip.multiply`."""
@@ -167,14 +172,14 @@ class SimulatedChip(Chip):
         """
         law = self.technology
         self._ages.let_pass(law, seconds, temperature=temperature, reads=reads)
+        if self._programmed is self._conductance:
+            self._conductance = self._programmed.clone()
         formed = (self._status != self.PRISTINE).nonzero().view(-1)
         for part in torch.split(formed, _PART):
             left = self._programmed[part]
-            self._conductance[part] = self._ages.aged(law, part, left, self._age_draws)
+            draws = lambda some, pulses: normals(self._words(some, pulses, _AGE))  # noqa: E731
+            self._conductance[part] = self._ages.aged(law, part, left, draws)
         self._derive(slice(None))
-
-    def _age_draws(self, cells: Tensor, pulses: Tensor | int) -> Tensor:
-        return normals(self._words(cells, pulses, _AGE))
 
     def macro_map(self, macro: int, quantity: Literal["conductance", "pulses"]) -> Tensor:
         """A macro as it lies on the chip, (rows, columns), on the CPU.
@@ -200,10 +205,11 @@ class SimulatedChip(Chip):
         """Moves all state to a device."""
         if target == self.device:
             return
-        self.device = target
+        self.device, one = target, self._programmed is self._conductance
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
                 setattr(self, name, value.to(target))
+        self._programmed = self._conductance if one else self._programmed
         self._ages.to(target)
         for name in ("form", "set", "reset"):
             setattr(self.ledger, name, getattr(self.ledger, name).to(target))
@@ -216,22 +222,20 @@ class SimulatedChip(Chip):
 
     def state(self) -> ChipState:
         """See `Chip.state`."""
-        tensors = {name: tensor.clone() for name, tensor in self._cells().items()}
-        tensors["reads"] = torch.tensor(self.ledger.reads)
-        return ChipState(tensors, self.identity())
+        held = keeping.saved_of(self, self._ages, self._programmed)
+        held["reads"] = torch.tensor(self.ledger.reads)
+        return ChipState({name: t.clone() for name, t in held.items()}, self.identity())
 
     def restore(self, state: ChipState) -> None:
         """See `Chip.restore`; the ledger is restored along with the cells."""
-        state.copy_to(self._cells(), self.identity())
+        clocks = [state.tensors.get(f"age_{name}") for name in ("clock", "reads", "changed")]
+        ages = self._ages.shaped(passed=any(c is not None and bool(c.any()) for c in clocks))
+        apart = "programmed" in state.tensors
+        programmed = torch.empty_like(self._conductance) if apart else self._conductance
+        state.copy_to(keeping.saved_of(self, ages, programmed), self.identity())
+        self._ages, self._programmed = ages, programmed
         self.ledger.reads = int(state.tensors["reads"])
         self._derive(slice(None))
-
-    def _cells(self) -> dict[str, Tensor]:
-        return {
-            "conductance": self._conductance, "programmed": self._programmed,
-            "status": self._status, "stuck": self._stuck, "form": self.ledger.form,
-            "set": self.ledger.set, "reset": self.ledger.reset, **self._ages.tensors(),
-        }  # fmt: skip
 
     # --- Pulses: the only code that changes a conductance ---------------------------------------
 
@@ -239,9 +243,10 @@ class SimulatedChip(Chip):
         """See `Chip.form`."""
         for part in torch.split(self._checked(cells), _PART):
             self.ledger.form[part] += 1
-            frozen = normals(self._words(part, 0, _CELL))
-            broken = cell_laws.breakdown(self.technology, frozen[2], width=width) <= voltage
-            self._break_down(part, frozen, broken, compliance)
+            words = self._words(part, 0, _CELL)
+            frozen, weak = normals(words[::2])
+            broken = cell_laws.breakdown(self.technology, weak, width=width) <= voltage
+            self._break_down(part, frozen, words[1::2], broken, compliance)
 
     def ramp(
         self, cells: Tensor, *, voltages: Sequence[float], width: float, compliance: float
@@ -252,45 +257,41 @@ class SimulatedChip(Chip):
             return
         steps = torch.tensor(voltages, dtype=torch.float32, device=self.device)
         for part in torch.split(cells, _PART):
-            frozen = normals(self._words(part, 0, _CELL))
-            limit = cell_laws.breakdown(self.technology, frozen[2], width=width)
+            words = self._words(part, 0, _CELL)
+            frozen, weak = normals(words[::2])
+            limit = cell_laws.breakdown(self.technology, weak, width=width)
             # On an open line no voltage forms a cell: it is its partner that the pulses wait for.
             limit = limit.masked_fill(self._open[part], math.inf)
-            # A pair that conducts already gets the first pulse, and only then is seen to.
-            conducts = self.conducting(part).view(-1, 2).any(dim=1)
-            last = torch.searchsorted(steps, limit.view(-1, 2).amin(dim=1))
-            last = last.clamp_(max=len(voltages) - 1).masked_fill_(conducts, 0)
-            last = last.repeat_interleave(2)
+            last = cell_laws.last_of_ramp(limit, steps, self.conducting(part).view(-1, 2).any(1))
             self.ledger.form[part] += (last + 1).to(torch.int32)
-            self._break_down(part, frozen, limit <= steps[last], compliance)
+            self._break_down(part, frozen, words[1::2], limit <= steps[last], compliance)
 
-    def _break_down(self, cells: Tensor, frozen: Tensor, broken: Tensor, compliance: float) -> None:
-        law = self.technology
+    def _break_down(
+        self, cells: Tensor, frozen: Tensor, spare: Tensor, broken: Tensor, compliance: float
+    ) -> None:
         broken = broken & (self._status[cells] == self.PRISTINE) & ~self._open[cells]
-        cells, frozen = cells[broken], frozen[:, broken]
-        birth = uniforms(self._words(cells, 0, _BIRTH))[0]
-        cycle = normals(self._words(cells, self.ledger.counts(cells), _CELL))[0]
-        left, low, high = cell_laws.formed(law, frozen, cycle, birth, compliance=compliance)
+        cells, frozen, spare = cells[broken], frozen[broken], spare[:, broken]
+        birth = uniforms(self._words(cells, 0, _BIRTH)[0])
+        cycle = first_normals(self._words(cells, self.ledger.counts(cells), _CELL))
+        left, low, high = cell_laws.formed(
+            self.technology, frozen, spare, cycle, birth, compliance=compliance
+        )
         self._change(cells, left)
         self._status[cells] = torch.where(low, self.LOW, self.HIGH).to(torch.int8)
         self._stuck[cells] = low | high
 
     def set(self, cells: Tensor) -> None:
         """See `Chip.set`; the new conductance is drawn around the cell's own median."""
-        for part in torch.split(self._checked(cells), _PART):
-            self._switch(part, torch.ones_like(part, dtype=torch.bool))
+        self.switch(cells, torch.ones_like(cells, dtype=torch.bool))
 
     def reset(self, cells: Tensor) -> None:
         """See `Chip.reset`."""
-        for part in torch.split(self._checked(cells), _PART):
-            self._switch(part, torch.zeros_like(part, dtype=torch.bool))
+        self.switch(cells, torch.zeros_like(cells, dtype=torch.bool))
 
     def switch(self, cells: Tensor, up: Tensor) -> None:
         """See `Chip.switch`; the draws of both kinds of pulse are made at once."""
-        cells = self._checked(cells)
-        for part, raised in zip(
-            torch.split(cells, _PART), torch.split(up.to(self.device), _PART), strict=True
-        ):
+        cells, up = self._checked(cells), up.to(self.device)
+        for part, raised in zip(torch.split(cells, _PART), torch.split(up, _PART), strict=True):
             self._switch(part, raised)
 
     def write_verify(
@@ -318,27 +319,25 @@ class SimulatedChip(Chip):
         # One Philox call serves the frozen and the new draws alike.
         counts = self.ledger.counts(cells)
         counts = torch.cat([torch.zeros_like(counts), counts])
-        draws = normals(self._words(cells.repeat(2), counts, _CELL))
-        frozen, cycle = draws[:, :n], draws[0, n:]
-        self._stuck[cells[cell_laws.worn_out(law, self.ledger.wear(cells), frozen[3])]] = True
+        own, new = torch.split(self._words(cells.repeat(2), counts, _CELL), n, dim=1)
+        worn = cell_laws.worn_out(law, self.ledger.wear(cells), own[1::2])
+        if worn is not None:
+            self._stuck[cells[worn]] = True
         # HIGH cells can be lowered, LOW ones raised, and written ones both, unless they are stuck.
         status, there = self._status[cells], self.LOW + up.to(torch.int8)
         moves = (status != there) & (status != self.PRISTINE) & ~self._stuck[cells]
         if not bool(moves.all()):
-            cells, up, frozen, cycle = cells[moves], up[moves], frozen[:, moves], cycle[moves]
+            cells, up, own, new = cells[moves], up[moves], own[:, moves], new[:, moves]
             median = median[moves] if median is not None else None
-        aim = law.high_conductance if median is None else median
         # No SET lowers: one that stops at a small current may find a cell already above it.
-        raised = torch.maximum(
-            cell_laws.high_state(law, frozen[0], cycle, aim), self._conductance[cells]
-        )
-        self._change(cells, torch.where(up, raised, cell_laws.low_state(law, frozen[1], cycle)))
+        floor = self._conductance[cells]
+        self._change(cells, cell_laws.switched(law, own, new, up, median=median, floor=floor))
         self._status[cells] = self.LOW + up.to(torch.int8)
 
     def _relax(self, cells: Tensor) -> None:
         law = self.technology
         cells = cells[(self._status[cells] != self.PRISTINE) & ~self._stuck[cells]]
-        draw = normals(self._words(cells, self.ledger.counts(cells), _RELAX))[0]
+        draw = first_normals(self._words(cells, self.ledger.counts(cells), _RELAX))
         written = self._conductance[cells]
         settled = device.relaxed(written, draw, deviation=law.written_deviation(written))
         self._change(cells, settled)
@@ -347,8 +346,9 @@ class SimulatedChip(Chip):
             self._status[cells] = _BETWEEN
 
     def _change(self, cells: Tensor, conductance: Tensor) -> None:
-        self._programmed[cells] = conductance
         self._conductance[cells] = conductance
+        if self._programmed is not self._conductance:
+            self._programmed[cells] = conductance
         self._ages.note(cells, self.ledger.counts(cells))
         self._derive(cells >> 1)
 
@@ -376,23 +376,24 @@ class SimulatedChip(Chip):
         return cells
 
     def _extend(self, region: Region) -> None:
-        law, first = self.technology, region.cells.start
+        law = self.technology
         addresses = region.pair_addresses(self.placement.geometry).to(self.device)
-        self._address = torch.cat([self._address, addresses])
         blank = torch.full((2 * region.weights,), law.pristine_conductance, device=self.device)
-        self._status = torch.cat([self._status, torch.zeros_like(blank, dtype=torch.int8)])
-        self._stuck = torch.cat([self._stuck, torch.zeros_like(blank, dtype=torch.bool)])
         cut = cell_laws.on_open_lines(
             law, addresses, self.placement.geometry, seed=self.seed,
             purposes=(_INPUT_LINE, _OUTPUT_LINE),
         )  # fmt: skip
-        self._open = torch.cat([self._open, cut])
         # No current passes an open line, whatever the cell.
-        blank[self._open[first:]] = 0.0
-        self._programmed = torch.cat([self._programmed, blank])
-        self._conductance = torch.cat([self._conductance, blank])
-        self._difference = torch.cat([self._difference, torch.zeros_like(blank[::2])])
-        self._deviation = torch.cat([self._deviation, torch.zeros_like(blank[::2])])
+        blank[cut] = 0.0
+        one, none = self._programmed is self._conductance, torch.zeros_like(blank[::2])
+        for name, fresh in (
+            ("_address", addresses), ("_status", torch.zeros_like(blank, dtype=torch.int8)),
+            ("_stuck", torch.zeros_like(cut)), ("_open", cut), ("_conductance", blank),
+            ("_programmed", blank), ("_difference", none), ("_deviation", none),
+        ):  # fmt: skip
+            if name != "_programmed" or not one:
+                setattr(self, name, appended(getattr(self, name), fresh))
+        self._programmed = self._conductance if one else self._programmed
         self._ages.extend(len(blank))
         self.ledger.extend(len(blank))
         self._derive(region.pairs)

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from secateur.ranks import largest, ranks, summed
+
 # Numbers treated at a time: so many, and what is derived from them, fit the cache.
 _BLOCK = 1 << 16
 
@@ -29,3 +31,20 @@ def flat(values: Tensor) -> Tensor:
     last = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
     # Reductions over all of it would copy a tensor whose channels are last.
     return values.permute(0, 2, 3, 1).reshape(-1) if last else values.reshape(-1)
+
+
+def extent(values: Tensor) -> tuple[float, float, float, int]:
+    """Lowest and highest value, root of the sum of squares, and how many values there are.
+
+    Of all ranks together where several train one model: every one of them must call.
+    """
+    norm = torch.linalg.vector_norm(values)
+    if ranks() == 1:
+        # One transfer for the three numbers.
+        lowest, highest, norm = torch.stack([*flat(values).aminmax(), norm]).tolist()
+        return lowest, highest, norm, values.numel()
+    lowest, highest = flat(values).aminmax()
+    low, high = largest(torch.stack([-lowest, highest])).tolist()
+    count = torch.tensor(float(values.numel()), dtype=torch.float64, device=values.device)
+    squares, total = summed(torch.stack([norm.double().square(), count])).tolist()
+    return -low, high, float(squares**0.5), int(total)

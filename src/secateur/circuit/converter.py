@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from secateur.circuit.blocks import blocks, flat
+from secateur.circuit.blocks import blocks, extent
 from secateur.circuit.circuit import Levels
 from secateur.errors import SettingError
 
@@ -63,7 +63,8 @@ class InputConverter(nn.Module):
     further than their peak, as an exponential average over the first batches and every `every`-th
     after them: looking at each would cost as much as the conversion itself. The sign is settled
     by the first of these that has a negative input. In evaluation both are frozen, so that a
-    result does not depend on its batch.
+    result does not depend on its batch. Processes that train together find one range: that of
+    all their inputs.
 
     Args:
         bits: of the converter, 2 to 16.
@@ -109,11 +110,9 @@ class InputConverter(nn.Module):
         return Levels(step, self.bits, self.signed)
 
     def _follow(self, inputs: Tensor) -> None:
-        norm = torch.linalg.vector_norm(inputs)
-        # One transfer for the three numbers.
-        lowest, highest, norm = torch.stack([*flat(inputs).aminmax(), norm]).tolist()
+        lowest, highest, norm, count = extent(inputs)
         self.signed = self.signed or lowest < 0.0
-        peak = min(self.headroom * norm / math.sqrt(inputs.numel()), max(highest, -lowest))
+        peak = min(self.headroom * norm / math.sqrt(count), max(highest, -lowest))
         if self.full_scale == 0.0:
             self.full_scale = peak
         elif peak > 0.0:

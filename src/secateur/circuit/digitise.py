@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from secateur.circuit.blocks import blocks, flat
+from secateur.circuit.blocks import blocks, extent, flat
 
 # What converters were given, each with the largest magnitude that is inside its range.
 Limits = list[tuple[Tensor, float]]
@@ -104,7 +104,5 @@ def range_of(sums: Tensor, *, headroom: float, share: float = 1.0) -> float:
         headroom: full scale over the root mean square.
         share: of the sums that there are; the others are zeros in their places.
     """
-    norm = torch.linalg.vector_norm(sums)
-    # One transfer for the three numbers.
-    lowest, highest, norm = torch.stack([*flat(sums).aminmax(), norm]).tolist()
-    return float(min(headroom * norm / math.sqrt(share * sums.numel()), max(highest, -lowest)))
+    lowest, highest, norm, count = extent(sums)
+    return float(min(headroom * norm / math.sqrt(share * count), max(highest, -lowest)))

@@ -137,6 +137,13 @@ def run(
             "user's cache, a download.",
         ),
     ] = None,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            metavar="tensorboard|mlflow|wandb", rich_help_panel=_WHERE, show_default=False,
+            help="Tell this tracker of every trial, through Accelerate.",
+        ),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:  # fmt: skip
@@ -159,6 +166,7 @@ def run(
         secateur run digits --split validation --vary search.dead_band=0,0.05,0.1
         secateur run fashion-mnist --sweep-programming-error
         secateur run digits --arm pruned --chip tcp://127.0.0.1:5757
+        torchrun --nproc-per-node 2 -m secateur run digits    # each trial in two processes
     """
     from secateur.cli.settings import Asked, recipe_of
 
@@ -183,8 +191,11 @@ def run(
     )
     chosen = recipe_of(asked)
     directory = out or _new_directory(chosen.task.name)
-    record = carry_out(chosen, directory, data=data, resume=resume, command=command_line(ctx))
-    _print(record, directory, as_json=as_json)
+    record = carry_out(
+        chosen, directory, data=data, resume=resume, command=command_line(ctx), track=track
+    )
+    if record is not None:
+        _print(*record, as_json=as_json)
 
 
 def _new_directory(task: str) -> Path:
@@ -192,16 +203,29 @@ def _new_directory(task: str) -> Path:
 
 
 def carry_out(
-    recipe: "Recipe", directory: Path, *, data: Path | None, resume: bool, command: str
-) -> dict[str, Any]:
-    """Runs a recipe with its progress on stderr; says how to go on where it is interrupted."""
-    from secateur.experiment.runner import run_experiment
+    recipe: "Recipe", directory: Path, *, data: Path | None, resume: bool, command: str,
+    track: str | None = None,
+) -> tuple[dict[str, Any], Path] | None:  # fmt: skip
+    """Runs a recipe with its progress on stderr; says how to go on where it is interrupted.
 
+    Returns:
+        The record and its directory; None in a process that another one leads.
+    """
+    from secateur.experiment.processes import agreed, check_precision, launched, processes
+    from secateur.experiment.runner import Silent, run_experiment
+
+    together = processes() if launched() else None
+    settings: dict[str, Any] = {"data": data, "resume": resume, "command": command, "track": track}
     try:
+        if together is not None:
+            check_precision(recipe.training.precision)
+            directory = Path(agreed(str(directory)))
+        if together is not None and not together.leads:
+            run_experiment(recipe, directory, **settings, watch=Silent(), together=together)
+            return None
         with display() as watch:
-            return run_experiment(
-                recipe, directory, data=data, resume=resume, command=command, watch=watch
-            )
+            record = run_experiment(recipe, directory, **settings, watch=watch, together=together)
+        return record, directory
     except KeyboardInterrupt:
         if not (directory / "recipe.toml").is_file():
             raise

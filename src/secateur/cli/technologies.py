@@ -93,7 +93,11 @@ def compare_technologies(
     )
     directory = out or Path("runs") / f"{task}-technologies"
     resume = (directory / "recipe.toml").is_file()
-    carry_out(recipe_of(asked), directory, data=data, resume=resume, command=command_line(ctx))
+    done = carry_out(
+        recipe_of(asked), directory, data=data, resume=resume, command=command_line(ctx)
+    )
+    if done is None:
+        return
     page = write_report([directory], directory / "report.html")
     found = _found(read_run(directory))
     if as_json:

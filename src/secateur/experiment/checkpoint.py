@@ -20,7 +20,9 @@ def save_checkpoint(folder: Path, trainer: Trainer) -> None:
     tensors, metadata = pack(trainer.model)
     state = {f"model/{name}": tensor for name, tensor in tensors.items()}
     progress = trainer.progress
-    settings: dict[str, Any] = {"history": progress.history, "model": dict(metadata)}
+    settings: dict[str, Any] = {
+        "history": progress.history, "model": dict(metadata), "processes": trainer.together.count,
+    }  # fmt: skip
     if progress.partial is not None:
         settings["partial"] = asdict(progress.partial)
     state["rng"] = torch.get_rng_state()
@@ -42,7 +44,8 @@ def restore_checkpoint(folder: Path, trainer: Trainer) -> list[str]:
     """Brings a freshly built trainer to the newest readable checkpoint, if there is one.
 
     Returns:
-        One sentence for each newer checkpoint that could not be read.
+        One sentence for each newer checkpoint that could not be read, and one where the
+        checkpoint was written by another number of processes.
 
     Raises:
         FileError: where there are checkpoints and none can be read.
@@ -57,6 +60,12 @@ def restore_checkpoint(folder: Path, trainer: Trainer) -> list[str]:
             refused.append(f"{path.name} is not a readable checkpoint and was passed over: {error}")
             continue
         _restore(trainer, tensors, settings)
+        before, now = settings.get("processes", 1), trainer.together.count
+        if before != now:
+            refused.append(
+                f"Epochs up to {trainer.progress.epoch} were trained by {before} process(es), "
+                f"later ones by {now}"
+            )
         return refused
     if paths:
         raise FileError(

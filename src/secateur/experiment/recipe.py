@@ -62,6 +62,12 @@ class Training(_Section):
     weight_decay: float = Field(5e-4, ge=0)
     warm_up: float = Field(0.0, ge=0, description="epochs of linear warm-up")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    accumulation: int = Field(1, ge=1, description="parts that a step's batch is trained in")
+    precision: Literal["float32", "bf16"] = Field(
+        "float32",
+        description="bf16: products of bfloat16 numbers in training; evaluation, chip "
+        "and scores stay float32",
+    )
 
 
 class Converters(_Section):

@@ -4,24 +4,28 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from joblib import Parallel, delayed
+from torch import Tensor
 
 from secateur.errors import FileError, SecateurError, SettingError
 from secateur.experiment.anatomy import agreements
 from secateur.experiment.arms import ARMS, technology_of
 from secateur.experiment.boards import check_boards
 from secateur.experiment.maps import save_arrays
+from secateur.experiment.processes import Processes, check_alone
 from secateur.experiment.recipe import Recipe, for_chip
 from secateur.experiment.record import record_of
 from secateur.experiment.recording import refuse_unrecorded
 from secateur.experiment.remedies import remedy_named
 from secateur.experiment.setting import Part, Trial, trained_in
+from secateur.experiment.trackers import check_tracker
 from secateur.experiment.trial import run_trial
 from secateur.files import write_atomically
 from secateur.tasks import task_named
@@ -75,14 +79,17 @@ def trials_of(recipe: Recipe) -> list[Trial]:
 
 def run_experiment(
     recipe: Recipe, out: Path, *, data: Path | None = None, resume: bool = False,
-    command: str = "", watch: Watch | None = None,
+    command: str = "", watch: Watch | None = None, together: Processes | None = None,
+    track: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Runs every trial of a recipe and writes the run directory; returns the record.
 
-    Trials run in as many processes as the machine has cores for, at `run.threads` each. Variants
-    of a setting that an arm does not heed are one trial, which stands for all; trials that train
-    the same model, as `programmed` and `digital-quantised` do, train it once. Killed and resumed,
-    a run's record is the same to the bit but for times.
+    Trials run in as many processes as the machine has cores for, at `run.threads` each. Where a
+    launcher has started several processes, all of them call this and train one trial after the
+    other together; the leading one writes. Variants of a setting that an arm does not heed are one
+    trial, which stands for all; trials that train the same model, as `programmed` and
+    `digital-quantised` do, train it once. Killed and resumed, a run's record is the same to the
+    bit but for times.
 
     Args:
         recipe: what to run.
@@ -91,6 +98,8 @@ def run_experiment(
         resume: go on with what the directory holds.
         command: for the record.
         watch: told how it gets on.
+        together: the processes that train each trial; one where None.
+        track: a tracker that is told of every trial, see `trackers`, or None.
 
     Raises:
         FileError: for a directory with other content.
@@ -99,25 +108,47 @@ def run_experiment(
     begin, watch = time.perf_counter(), watch or Silent()
     trials = trials_of(recipe)
     task = task_named(recipe.task.name)
+    check_alone(together, boards=recipe.chip.address is not None)
+    if track:
+        check_tracker(track)
     _check(recipe, trials)
     loaded = task.load(data, recipe.task.settings)
-    command = _prepare(recipe, out, resume=resume, command=command)
-    save_arrays(out / "examples.npz", loaded.training.examples(task.classes))
+    classes = loaded.classes or task.classes
+    _check_outputs(recipe, trials, classes)
     distinct = list({own.name: own for own in map(_stand_in, trials)}.values())
+    if together is not None:
+        together.meet()
+    if together is None or together.leads:
+        command = _prepare(recipe, out, resume=resume, command=command)
+        save_arrays(out / "examples.npz", loaded.training.examples(classes))
     processes = max(1, min((os.cpu_count() or 1) // recipe.run.threads, len(distinct)))
     watch.begin(_total_epochs(recipe, distinct))
     try:
-        ran = _run_all(distinct, recipe, out, data=data, processes=processes, watch=watch)
+        if together is not None:
+            processes = together.count
+            ran = _run_together(
+                distinct, recipe, out, data=data, together=together, watch=watch, track=track
+            )
+        else:
+            ran = _run_all(
+                distinct, recipe, out, data=data, processes=processes, watch=watch, track=track
+            )
     finally:
         watch.end()
+    if together is not None and not together.leads:
+        together.meet()
+        return dict(json.loads((out / "record.json").read_text(encoding="utf-8")))
     results = [
         {**ran[_stand_in(trial).name], "variant": trial.variant, "overrides": trial.overrides}
         for trial in trials
     ]
-    return write_record(
-        results, [ran[trial.name] for trial in distinct], recipe, out, classes=task.classes,
+    record = write_record(
+        results, [ran[trial.name] for trial in distinct], recipe, out, classes=classes,
         command=command, wall_time=time.perf_counter() - begin, processes=processes,
     )  # fmt: skip
+    if together is not None:
+        together.meet()
+    return record
 
 
 def write_record(
@@ -149,19 +180,38 @@ def write_record(
 
 def _run_all(
     trials: list[Trial], recipe: Recipe, out: Path, *, data: Path | None, processes: int,
-    watch: Watch,
+    watch: Watch, track: str | None,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """The trials' results by the trials' names."""
     results: dict[str, dict[str, Any]] = {}
     pool = Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)
     with pool, Tail(out / "metrics.jsonl", watch):
         for those in _in_turn(trials, recipe):
-            jobs = (delayed(_isolated)(trial, recipe, out, data) for trial in those)
+            jobs = (
+                delayed(_isolated)(trial, recipe, out, data=data, track=track) for trial in those
+            )
             for name, result in pool(jobs):
                 if isinstance(result, SecateurError):
                     raise result
                 results[name] = result
                 watch.trial(result)
+    return results
+
+
+def _run_together(
+    trials: list[Trial], recipe: Recipe, out: Path, *, data: Path | None, together: Processes,
+    watch: Watch, track: str | None,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """One trial after the other, each in all processes."""
+    results: dict[str, dict[str, Any]] = {}
+    quiet: Any = nullcontext() if not together.leads else Tail(out / "metrics.jsonl", watch)
+    with quiet:
+        for trial in [trial for those in _in_turn(trials, recipe) for trial in those]:
+            name, result = _isolated(trial, recipe, out, data=data, track=track, together=together)
+            if isinstance(result, SecateurError):
+                raise result
+            results[name] = result
+            watch.trial(result)
     return results
 
 
@@ -176,20 +226,32 @@ def _in_turn(trials: list[Trial], recipe: Recipe) -> list[list[Trial]]:
 
 
 def _isolated(
-    trial: Trial, recipe: Recipe, out: Path, data: Path | None
-) -> tuple[str, dict[str, Any] | SecateurError]:
+    trial: Trial, recipe: Recipe, out: Path, *, data: Path | None, track: str | None,
+    together: Processes | None = None,
+) -> tuple[str, dict[str, Any] | SecateurError]:  # fmt: skip
     """One trial in a worker process; its refusals come back as values, message intact."""
-    metrics = os.open(out / "metrics.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    folder, leads = out / "trials" / trial.name, together is None or together.leads
+    try:
+        with _appending(out / "metrics.jsonl" if leads else Path(os.devnull)) as report:
+            result = run_trial(
+                trial, recipe, folder, data=data, report=report, together=together, track=track
+            )
+        return trial.name, result
+    except SecateurError as error:
+        return trial.name, error
+
+
+@contextmanager
+def _appending(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Writes lines of figures behind those that are there."""
+    metrics = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def report(line: dict[str, Any]) -> None:
         # One write of one short line: appends of several processes do not mix.
         os.write(metrics, (json.dumps(line) + "\n").encode())
 
     try:
-        folder = out / "trials" / trial.name
-        return trial.name, run_trial(trial, recipe, folder, data=data, report=report)
-    except SecateurError as error:
-        return trial.name, error
+        yield report
     finally:
         os.close(metrics)
 
@@ -262,6 +324,21 @@ def _check(recipe: Recipe, trials: list[Trial]) -> None:
         task = task_named(own.task.name)
         task.check(own.task.settings)
         task.build(own.network)
+
+
+def _check_outputs(recipe: Recipe, trials: list[Trial], classes: Sequence[str]) -> None:
+    """A network answers with as many classes as the data have."""
+    for trial in {(t.arm, t.variant): t for t in trials}.values():
+        own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
+        task = task_named(own.task.name)
+        last = task.build(own.network).get_submodule(task.readout)
+        outputs = len(cast(Tensor, last.weight))
+        if outputs != len(classes):
+            raise SettingError(
+                f"The data have {len(classes)} classes, the network {outputs} outputs",
+                remedy=f"Give --set network.classes={len(classes)}, or choose classes with "
+                "task.classes",
+            )
 
 
 def _total_epochs(recipe: Recipe, trials: list[Trial]) -> int:

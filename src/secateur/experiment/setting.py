@@ -12,6 +12,8 @@ from torch import nn
 
 from secateur.experiment.arms import Arm, MakeChip, arm_named, start_seed
 from secateur.experiment.boards import chip_maker
+from secateur.experiment.norms import share_norms
+from secateur.experiment.processes import Alone, Processes
 from secateur.experiment.recipe import Recipe, for_chip
 from secateur.experiment.training import Trainer
 from secateur.keyed import key_of
@@ -82,6 +84,7 @@ class Setting:
         measured: the part that is measured on.
         trainer: of the fresh model.
         make_chip: the chip that weights are written to.
+        notes: about the data.
     """
 
     task: Task
@@ -92,6 +95,7 @@ class Setting:
     measured: Any
     trainer: Trainer
     make_chip: MakeChip
+    notes: tuple[str, ...] = ()
 
     def finish(self, model: nn.Module, *, seed: int) -> None:
         """What an arm does after training; weights that it writes need ranges and norms anew.
@@ -106,7 +110,10 @@ class Setting:
             renew_norms(model, self.training, batch_size=size)
 
 
-def set_up(trial: Trial, recipe: Recipe, *, data: Path | None, folder: Path) -> Setting:
+def set_up(
+    trial: Trial, recipe: Recipe, *, data: Path | None, folder: Path,
+    together: Processes | None = None,
+) -> Setting:  # fmt: skip
     """Loads a trial's data and builds its model, on a freshly formed chip where it has one.
 
     Args:
@@ -114,14 +121,17 @@ def set_up(trial: Trial, recipe: Recipe, *, data: Path | None, folder: Path) -> 
         recipe: of the whole run.
         data: where the task looks for its data first.
         folder: of the trial, for the journal of a board.
+        together: the processes that train it; one where None.
     """
+    together = together or Alone()
     task, arm = task_named(recipe.task.name), arm_named(trial.arm)
     own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
     own = for_chip(own, trial.chip)
     seed, make_chip = chip_seed(recipe, trial.chip), chip_maker(folder)
-    training, measured = _parts(task.load(data, own.task.settings), trial.part)
-    trainer = _trainer(arm, task, own, training, seed=seed, make_chip=make_chip)
-    return Setting(task, arm, own, seed, training, measured, trainer, make_chip)
+    loaded = task.load(data, own.task.settings)
+    training, measured = _parts(loaded, trial.part)
+    trainer = _trainer(arm, task, own, training, seed=seed, make_chip=make_chip, together=together)
+    return Setting(task, arm, own, seed, training, measured, trainer, make_chip, loaded.notes)
 
 
 @torch.no_grad()
@@ -133,13 +143,14 @@ def renew_norms(model: nn.Module, samples: Samples, *, batch_size: int) -> None:
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     model.eval()
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
     for inputs, _ in batches(samples, batch_size):
         if len(inputs) == batch_size:
-            model(inputs)
+            model(inputs.to(device))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.eval()
@@ -149,7 +160,8 @@ def _calibrate(model: nn.Module, samples: Samples, *, batch_size: int) -> None:
     """Finds ranges for converters at output lines that no training has seen."""
     if saturations(model):
         first = itertools.islice(batches(samples, batch_size), _CALIBRATION_BATCHES)
-        calibrate_(model, (inputs for inputs, _ in first))
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        calibrate_(model, (inputs.to(device) for inputs, _ in first))
 
 
 def _parts(data: Data[Any], part: Part) -> tuple[Any, Any]:
@@ -160,7 +172,7 @@ def _parts(data: Data[Any], part: Part) -> tuple[Any, Any]:
 
 def _trainer(
     arm: Arm, task: Task, recipe: Recipe, training: Samples, *, seed: int,
-    make_chip: MakeChip,
+    make_chip: MakeChip, together: Processes,
 ) -> Trainer:  # fmt: skip
     torch.manual_seed(key_of(seed, "torch"))
     steps = max(len(training) // recipe.training.batch_size, 1)
@@ -168,6 +180,10 @@ def _trainer(
     network = task.build(recipe.network)
     # torch's own stubs know `to` with a memory format only as a keyword of tensors.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if together.count > 1:
+        share_norms(network)
+    network.to(together.device)
     model = arm.attach(network, recipe, task=task, steps=steps, seed=seed, make_chip=make_chip)
     start = start_seed(recipe, seed) if arm.heeds("search.seed") else seed
-    return Trainer(model, training, recipe.training, seed=key_of(start, "order"))
+    order = key_of(start, "order")
+    return Trainer(model, training, recipe.training, seed=order, together=together)

@@ -2,7 +2,7 @@
 
 import ctypes
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from secateur.errors import DivergedError
+from secateur.errors import DivergedError, SettingError
+from secateur.experiment.processes import Alone, Processes, check_alike
 from secateur.experiment.recipe import Training
 from secateur.keyed import generator, key_of
 from secateur.network import is_due, pruned_weights, settle_
@@ -74,16 +75,26 @@ class Trainer:
     Args:
         model: gives logits; parameters with requires_grad are trained.
         samples: to train on.
-        settings: of the loop.
+        settings: of the loop; `batch_size` is what a step takes, in all processes together.
         seed: of the order of samples.
+        together: the processes that share each step's batch; one where None.
+
+    Raises:
+        SettingError: for a batch that cannot be shared out evenly.
     """
 
     def __init__(
-        self, model: nn.Module, samples: Samples, settings: Training, *, seed: int
-    ) -> None:
+        self, model: nn.Module, samples: Samples, settings: Training, *, seed: int,
+        together: Processes | None = None,
+    ) -> None:  # fmt: skip
         self.model, self.samples, self.settings, self.seed = model, samples, settings, seed
+        self.together = together or Alone()
         self.progress = Progress([])
         self.optimizer = _optimizer(model, settings)
+        self._called = self.together.joined(model) if self.optimizer else model
+        _check_shares(
+            min(settings.batch_size, len(samples)), self.together.count, settings.accumulation
+        )
 
     @property
     def epochs(self) -> int:
@@ -122,59 +133,111 @@ class Trainer:
         return settings.learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * step / total))
 
     def _epoch(self, epoch: int, before_pulses: Callable[[], None] | None) -> dict[str, Any]:
-        self.model.train()
+        self._called.train()
         size = self.settings.batch_size
         key = key_of(self.seed, epoch)
         order = torch.randperm(len(self.samples), generator=generator(key))
         begun = self.progress.partial or Partial(0, 0.0, 0, 0, _search_counts(self.model))
-        before = begun.before
-        loss_sum = torch.tensor(begun.loss, dtype=torch.float64)
-        right = torch.tensor(begun.right)
-        rate, seen = 0.0, begun.seen
+        before, rate = begun.before, 0.0
+        sums = torch.tensor([begun.loss, begun.right, begun.seen], dtype=torch.float64)
+        sums = sums.to(self.together.device)
+        chunks = [order[n * size : (n + 1) * size] for n in range(begun.steps, self.steps)]
+        parts = self.samples.stream([own for c in chunks for own in self._own(c)], key=key)
         for n in range(begun.steps, self.steps):
             if before_pulses is not None and is_due(self.model):
-                self.progress.partial = Partial(n, float(loss_sum), int(right), seen, before)
+                past, known, asked = sums.tolist()
+                self.progress.partial = Partial(n, past, int(known), int(asked), before)
                 before_pulses()
-            inputs, targets = self.samples.batch(order[n * size : (n + 1) * size], key=key)
             rate = self.learning_rate(epoch * self.steps + n)
-            logits, loss = self._step(inputs, targets, rate)
-            loss_sum += loss
-            right += (logits.argmax(dim=1) == targets).sum()
-            seen += targets.numel()
+            found = self._step(parts, rate)
+            sums += found
             if n % 100 == 99 or n == self.steps - 1:
-                self._check(loss, epoch)
+                self._check(float(found[0]), epoch)
+        loss, right, seen = self.together.mean(sums).tolist()
+        self._check_alike()
         counts = _search_counts(self.model)
         return {
             "epoch": epoch + 1,
-            "train_loss": float(loss_sum) / self.steps,
-            "train_accuracy": int(right) / seen,
+            "train_loss": loss / self.steps,
+            "train_accuracy": right / seen,
             "learning_rate": rate,
             **{name: counts[name] - before[name] for name in counts},
             **_kept(self.model),
         }
 
-    def _step(self, inputs: Tensor, targets: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-        if self.optimizer is None:
-            with torch.no_grad():
-                logits = self.model(inputs)
-                return logits, F.cross_entropy(logits, targets)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad()
-        logits = self.model(inputs)
-        loss = F.cross_entropy(logits, targets, label_smoothing=self.settings.label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
-        self.optimizer.step()
+    def _own(self, places: Tensor) -> list[Tensor]:
+        """This process's share of each part of a step."""
+        parts = places.tensor_split(self.settings.accumulation)
+        return [part.tensor_split(self.together.count)[self.together.rank] for part in parts]
+
+    def _step(self, parts: Iterator[tuple[Tensor, Tensor]], rate: float) -> Tensor:
+        """One step; mean loss, right answers and all answers of this process's share."""
+        if self.optimizer is not None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            self.optimizer.zero_grad()
+        pieces = self.settings.accumulation
+        found = torch.zeros(3, dtype=torch.float64, device=self.together.device)
+        for piece in range(pieces):
+            inputs, targets = (part.to(self.together.device) for part in next(parts))
+            with self.together.waiting(self._called, last=piece == pieces - 1):
+                logits, loss = self._pass(inputs, targets)
+            found[0] += loss / pieces
+            found[1] += (logits.argmax(dim=1) == targets).sum()
+            found[2] += targets.numel()
+        if self.optimizer is not None:
+            self.optimizer.step()
+        return found
+
+    def _pass(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Forward and, where anything is trained, backward."""
+        half = self.settings.precision == "bf16"
+        smoothing = self.settings.label_smoothing if self.optimizer else 0.0
+        with (
+            torch.set_grad_enabled(self.optimizer is not None),
+            torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=half),
+        ):
+            logits = self._called(inputs)
+        with torch.set_grad_enabled(self.optimizer is not None):
+            loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+            if self.optimizer is not None:
+                pieces = self.settings.accumulation
+                mine = loss / pieces if pieces > 1 else loss
+                mine.backward()  # type: ignore[no-untyped-call,unused-ignore]
         return logits.detach(), loss.detach()
 
-    def _check(self, loss: Tensor, epoch: int) -> None:
-        if not math.isfinite(float(loss)):
+    def _check_alike(self) -> None:
+        def numbers() -> Tensor:
+            counts = [float(count) for count in _search_counts(self.model).values()]
+            trained = [p.detach().double() for p in self.model.parameters() if p.requires_grad]
+            norms = [float(torch.linalg.vector_norm(parameter)) for parameter in trained]
+            return torch.tensor([*counts, *norms], dtype=torch.float64).to(self.together.device)
+
+        check_alike(
+            numbers, what="Chips or parameters",
+            remedy="Give every process the same machine, versions and data, and a run directory "
+            "on a disk that all of them see",
+        )  # fmt: skip
+
+    def _check(self, loss: float, epoch: int) -> None:
+        if not math.isfinite(loss):
             raise DivergedError(
-                f"The loss became {float(loss)} in epoch {epoch + 1}",
+                f"The loss became {loss} in epoch {epoch + 1}",
                 cause="a learning rate that is too high for this network",
                 remedy=f"Lower training.learning_rate, now {self.settings.learning_rate}; "
                 "the checkpoints before it are kept",
             )
+
+
+def _check_shares(batch: int, count: int, accumulation: int) -> None:
+    if batch % (count * accumulation):
+        raise SettingError(
+            f"A batch of {batch} samples cannot be shared out evenly among {count} processes, "
+            f"in {accumulation} parts each",
+            cause="training.batch_size counts the samples of all processes together",
+            remedy=f"Set training.batch_size to a multiple of {count * accumulation}, and no "
+            "more than there are samples",
+        )
 
 
 def _optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer | None:

@@ -16,12 +16,15 @@ from secateur.experiment.anatomy import save_masks
 from secateur.experiment.checkpoint import restore_checkpoint, save_checkpoint
 from secateur.experiment.evaluate import chip_of
 from secateur.experiment.maps import save_arrays, save_maps
+from secateur.experiment.processes import Alone, Processes, check_alike
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.result import result_of
 from secateur.experiment.setting import Trial, renew_norms, set_up, trained_in
 from secateur.experiment.stress import stressed
+from secateur.experiment.trackers import Tracked
 from secateur.experiment.training import Trainer, keep_freed_memory
 from secateur.files import write_atomically
+from secateur.keyed import key_of
 from secateur.network import pruned_weights, saturations
 from secateur.tasks import Task
 
@@ -32,6 +35,7 @@ Judge = Callable[[int, Callable[[], Mapping[str, float]]], None]
 def run_trial(
     trial: Trial, recipe: Recipe, folder: Path, *, data: Path | None,
     report: Callable[[dict[str, Any]], None], judge: Judge | None = None,
+    together: Processes | None = None, track: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Trains and measures one trial, from its newest checkpoint where there is one.
 
@@ -46,23 +50,33 @@ def run_trial(
         report: told one line of figures after every epoch.
         judge: told the epoch, and how to measure the model as it stands, on a copy: no draw of
             the trial depends on whether that was done. What it raises ends the trial.
+        together: the processes that train it, all of which call this; one where None. The leading
+            one writes.
+        track: a tracker's name, or None.
     """
+    together = together or Alone()
     finished = _finished(folder)
+    together.meet()
     if finished is not None:
         return finished
     torch.set_num_threads(recipe.run.threads)
     keep_freed_memory()
     begin = time.perf_counter()
-    setting = set_up(trial, recipe, data=data, folder=folder)
+    setting = set_up(trial, recipe, data=data, folder=folder, together=together)
     task, own, seed = setting.task, setting.recipe, setting.seed
     training, measured, trainer = setting.training, setting.measured, setting.trainer
     trained = folder.parent.parent / trained_in(trial, recipe)
-    notes = restore_checkpoint(trained, trainer)
+    notes = [*setting.notes, *_begin(trained, trainer, seed)]
+    tracked = _tracked(trial, own, folder, track) if track and together.leads else None
 
     def after_epoch(line: dict[str, Any]) -> None:
+        if not together.leads:
+            return
         save_checkpoint(trained, trainer)
         where = {"arm": trial.arm, "variant": trial.variant, "chip": trial.chip}
         report({**where, "split": trial.part, "epochs": trainer.epochs, **line})
+        if tracked:
+            tracked.log(line, trainer.progress.epoch)
         if judge is not None:
             judge(trainer.progress.epoch, partial(_as_it_stands, task, trainer.model, measured))
 
@@ -78,6 +92,11 @@ def run_trial(
         measure=lambda twin: dict(task.measure(twin, measured).figures),
         renew=lambda twin: renew_norms(twin, training, batch_size=own.training.batch_size),
     )  # fmt: skip
+    if not together.leads:
+        return result
+    if tracked:
+        tracked.log({trial.part: found.figures}, trainer.progress.epoch)
+        tracked.close()
     chip = chip_of(model)
     if trial.chip == 0 and trial.part == "test" and save_maps(folder / "maps.npz", model):
         result["maps"] = f"trials/{folder.name}/maps.npz"
@@ -120,3 +139,23 @@ def _finished(folder: Path) -> dict[str, Any] | None:
             remedy="Delete the trial's folder and resume; the trial is then run again",
         ) from error  # fmt: skip
     return dict(result)
+
+
+def _begin(folder: Path, trainer: Trainer, seed: int) -> list[str]:
+    """Goes on from the newest checkpoint, if there is one; notes for the result."""
+    notes = restore_checkpoint(folder, trainer)
+    epoch, together = trainer.progress.epoch, trainer.together
+    check_alike(
+        lambda: torch.tensor([float(epoch)], dtype=torch.float64).to(together.device),
+        what="The checkpoints that processes see",
+        remedy="Put the run directory on a disk that all of them share",
+    )  # fmt: skip
+    if together.rank:
+        # What torch itself draws, for dropout, is another's on every rank.
+        torch.manual_seed(key_of(seed, "torch", together.rank, epoch))
+    return notes
+
+
+def _tracked(trial: Trial, recipe: Recipe, folder: Path, track: str) -> Tracked:
+    settings = {**recipe.table(), "trial": trial.name}
+    return Tracked(track, project=trial.name, folder=folder.parents[1] / "track", settings=settings)

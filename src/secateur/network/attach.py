@@ -291,6 +291,7 @@ def _check_room(chip: Chip, weights: Sequence[PlainWeight]) -> None:
     trial = copy.deepcopy(chip.placement)
     for plain in _by_height(weights):
         trial.place(plain.name, tuple(plain.value.shape), inputs_first=plain.inputs_first)
+    chip.expect(sum(plain.value.numel() for plain in weights))
 
 
 def _check_word(name: str, word: str, known: Sequence[str]) -> None:

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from secateur.chip import Window
+from secateur.circuit import LinearMap
+from secateur.network.foreign import inputs_first_product, is_inputs_first
 from secateur.network.reading import PlainValue, Reading, WeightSource
 
 _CONVOLVE: dict[tuple[bool, int], Callable[..., Tensor]] = {
@@ -91,6 +93,7 @@ class ChipLayer(nn.Module):
         # Kept out of the module tree: it holds settings for `detach_`, no weights.
         self._original = (original,)
         self._words = f"{type(original).__name__}({original.extra_repr()})"
+        self._linear: LinearMap = inputs_first_product if is_inputs_first(original) else F.linear
         self.convolution = (
             Convolution.of(original) if isinstance(original, nn.modules.conv._ConvNd) else None
         )
@@ -119,7 +122,7 @@ class ChipLayer(nn.Module):
     def _product(self, reading: Reading, inputs: Tensor, output_size: list[int] | None) -> Tensor:
         convolve = self.convolution
         if convolve is None:
-            return reading.product(F.linear, inputs, self.converter)
+            return reading.product(self._linear, inputs, self.converter)
         if output_size is None and not any(getattr(self, "output_padding", ())):
             return reading.product(convolve, inputs, self.converter)
         layer: Any = self._original[0]

@@ -12,6 +12,7 @@ from secateur.circuit import Circuit, InputConverter, LinearMap
 from secateur.errors import ModelError
 from secateur.keyed import key_of, normal
 from secateur.network.board_products import BoardProducts
+from secateur.ranks import rank
 
 
 @dataclass(frozen=True)
@@ -197,11 +198,3 @@ def inject(value: Tensor, *, key: int, noise: float) -> Tensor:
     """`value` plus Gaussian noise of `noise` times its largest magnitude, straight-through."""
     draw = normal(value.shape, key=key, device=value.device)
     return value + draw.mul_(noise * value.detach().abs().amax()).to(value.dtype)
-
-
-def rank() -> int:
-    """This process's rank where torch.distributed runs, otherwise 0."""
-    distributed: Any = torch.distributed
-    if distributed.is_available() and distributed.is_initialized():
-        return int(distributed.get_rank())
-    return 0

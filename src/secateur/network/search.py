@@ -13,6 +13,9 @@ from secateur.network.watch import Watch
 from secateur.network.weight import PrunedWeight, cells_of, weight_of_cells
 from secateur.topology import Annealed, Rule, flipped_edges, keep_count
 
+# Edges that one command pulses.
+_PART = 1 << 21
+
 
 class Search:
     """Brings the chip to what the scores ask for, before a training forward pass reads it.
@@ -195,11 +198,15 @@ class Search:
             Cells that were looked at and did not follow.
         """
         first = self.weights[0]
-        cells = cells_of(edges, grain=first.grain, first_cell=first.region.first_cell)
-        up = raised.unsqueeze(1).expand_as(cells).reshape(-1)
-        cells = cells.view(-1)
-        formed = self.chip.conducting(cells)
-        return self.chip.switch_verify(cells[formed], up[formed])
+        lost = [edges[:0]]
+        # In parts, which only a large network's first masks fill: numbers of cells take memory.
+        for some, above in zip(torch.split(edges, _PART), torch.split(raised, _PART), strict=True):
+            cells = cells_of(some, grain=first.grain, first_cell=first.region.first_cell)
+            up = above.unsqueeze(1).expand_as(cells).reshape(-1)
+            cells = cells.view(-1)
+            formed = self.chip.conducting(cells)
+            lost.append(self.chip.switch_verify(cells[formed], up[formed]))
+        return torch.cat(lost)
 
     def _lose(self, cells: Tensor) -> int:
         """Takes the edges of cells that do not follow out of the search, for good."""

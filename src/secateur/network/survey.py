@@ -8,6 +8,7 @@ from torch.nn.utils import parametrize
 
 from secateur.errors import ModelError
 from secateur.network.attention import ChipAttention
+from secateur.network.foreign import is_inputs_first
 from secateur.network.layers import ChipLayer
 from secateur.network.recurrent import ChipRecurrent
 
@@ -31,7 +32,8 @@ class PlainWeight:
         layers: names of these layers.
         value: the parameter.
         outputs: how many sums it takes part in.
-        inputs_first: True where its first axis counts inputs (transposed convolutions).
+        inputs_first: True where its first axis counts inputs: transposed convolutions, and GPT-2's
+            linear layers.
     """
 
     names: tuple[str, ...]
@@ -90,7 +92,8 @@ def survey(model: nn.Module, where: Where | None) -> Survey:
 
 def weights_of(layer: str, module: nn.Module) -> dict[str, PlainWeight]:
     """The weights of a layer by their names inside it."""
-    transposed, groups = getattr(module, "transposed", False), getattr(module, "groups", 1)
+    transposed = getattr(module, "transposed", False) or is_inputs_first(module)
+    groups = getattr(module, "groups", 1)
     return {
         name: PlainWeight(
             (f"{layer}.{name}",), (layer,), value,
@@ -119,8 +122,8 @@ def _chosen(model: nn.Module, where: Where | None) -> dict[str, nn.Module]:
             continue
         if isinstance(module, nn.MultiheadAttention):
             inside.add(id(module.out_proj))
-        asked = where(name, module) if where else isinstance(module, PRUNABLE)
-        if asked and (where is None or isinstance(module, PRUNABLE) or _owns_matrix(module)):
+        asked = where(name, module) if where else _can_be(module)
+        if asked and (where is None or _can_be(module) or _owns_matrix(module)):
             _check_swappable(name, module)
             chosen[name] = module
     if not chosen:
@@ -134,6 +137,10 @@ def _chosen(model: nn.Module, where: Where | None) -> dict[str, nn.Module]:
     return chosen
 
 
+def _can_be(module: nn.Module) -> bool:
+    return isinstance(module, PRUNABLE) or is_inputs_first(module)
+
+
 def _owns_matrix(module: nn.Module) -> bool:
     parameters = [p for p in module._parameters.values() if p is not None]
     return any(isinstance(p, nn.UninitializedParameter) or p.dim() >= 2 for p in parameters)
@@ -141,7 +148,8 @@ def _owns_matrix(module: nn.Module) -> bool:
 
 def _check_swappable(name: str, module: nn.Module) -> None:
     kind = type(module)
-    base = next((known for known in PRUNABLE if isinstance(module, known)), None)
+    known: type[nn.Module] | None = next((k for k in PRUNABLE if isinstance(module, k)), None)
+    base = kind if is_inputs_first(module) else known
     where = f"layer {name}, a {kind.__name__}"
     parameters = list(module.parameters())
     if any(isinstance(p, nn.UninitializedParameter) for p in parameters):

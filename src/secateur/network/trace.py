@@ -214,7 +214,8 @@ class _Watched(WeightSource):
 
     def _multiplied(self, first: int, weight: Tensor, inputs: Tensor, outputs: Tensor) -> None:
         groups = self.convolution.groups if self.convolution else 1
-        transposed = bool(self.convolution and self.convolution.transposed)
+        place = self.source.region if isinstance(self.source, ChipWeight) else self.source
+        transposed = bool(getattr(place, "inputs_first", False))
         if transposed:
             rows, columns = weight.shape[0] // groups, weight[0].numel()
             vectors = inputs.numel() // rows

@@ -11,8 +11,9 @@ from secateur.circuit import Circuit, Ideal, ReadPerProduct, ReadPerStep
 from secateur.errors import SettingError
 from secateur.keyed import key_of
 from secateur.network.board_products import BoardProducts
-from secateur.network.reading import Reading, Uses, WeightSource, rank
+from secateur.network.reading import Reading, Uses, WeightSource
 from secateur.network.wiring import SeenPairs, layout_of
+from secateur.ranks import rank
 from secateur.topology import straight_through
 
 Grain = Literal["pair", "cell"]

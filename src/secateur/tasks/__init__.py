@@ -1,12 +1,12 @@
 """One file a task: data, network, metric, recipe."""
 
 from secateur.errors import SettingError, nearest
-from secateur.tasks import digits, drive, fashion_mnist, spoken_digits
+from secateur.tasks import cifar_10, digits, drive, fashion_mnist, imagenet_100, spoken_digits
 from secateur.tasks.data import Data, Samples, Split, batches
 from secateur.tasks.measures import Measured, Metric, classified
 from secateur.tasks.task import Task
 
-_MODULES = (digits, fashion_mnist, spoken_digits, drive)
+_MODULES = (digits, fashion_mnist, spoken_digits, drive, cifar_10, imagenet_100)
 TASKS: dict[str, Task] = {module.TASK.name: module.TASK for module in _MODULES}
 
 

@@ -16,8 +16,8 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 @contextmanager
-def open_contents(path: Path) -> Iterator[io.BufferedIOBase]:
-    """Open a file for reading its contents, unzipped if it is zipped.
+def open_contents(path: Path, *, packed: bool = False) -> Iterator[io.BufferedIOBase]:
+    """Open a file for reading its contents, unzipped if it is zipped and not wanted `packed`.
 
     The first bytes decide, not the name: browsers unpack files and keep the `.gz`.
 
@@ -26,7 +26,7 @@ def open_contents(path: Path) -> Iterator[io.BufferedIOBase]:
     """
     try:
         with path.open("rb") as raw:
-            zipped = raw.read(2) == _GZIP_MAGIC
+            zipped = raw.read(2) == _GZIP_MAGIC and not packed
             raw.seek(0)
             if zipped:
                 with GzipFile(fileobj=raw, mode="rb") as contents:
@@ -57,14 +57,19 @@ def open_contents(path: Path) -> Iterator[io.BufferedIOBase]:
         ) from error
 
 
-def check_contents(path: Path, file: PublishedFile) -> None:
+def check_contents(path: Path, file: PublishedFile, *, packed: bool = False) -> None:
     """Read the whole of `path` and compare its contents with the published size and checksum.
+
+    Args:
+        path: the file.
+        file: what was published.
+        packed: the file as it is counts, not what is zipped in it.
 
     Raises:
         FileError: unreadable, truncated, corrupt, or with other contents.
     """
     digest, size = hashlib.sha256(), 0
-    with open_contents(path) as contents:
+    with open_contents(path, packed=packed) as contents:
         # Stopping at the first byte too many bounds what a hostile gzip file can make us unpack.
         while size <= file.size and (chunk := contents.read(_CHUNK)):
             digest.update(chunk)

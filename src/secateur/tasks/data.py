@@ -1,7 +1,7 @@
 """Data as tasks hand it out: three splits in memory, and the rule that makes them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Generic, Self, TypeVar
@@ -30,6 +30,11 @@ class Samples(ABC):
                 give the same sample, whatever else is drawn.
         """
 
+    def stream(self, chunks: Iterable[Tensor], *, key: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """`batch` of one chunk of places after the other; may work ahead."""
+        for places in chunks:
+            yield self.batch(places, key=key)
+
     @abstractmethod
     def joined(self, other: Self) -> Self:
         """These samples and those of another part together, these first: a copy."""
@@ -41,8 +46,7 @@ class Samples(ABC):
 
 def batches(samples: Samples, size: int = 1000) -> Iterator[tuple[Tensor, Tensor]]:
     """All samples in their order, in batches."""
-    for places in torch.split(torch.arange(len(samples)), size):
-        yield samples.batch(places, key=0)
+    yield from samples.stream(torch.split(torch.arange(len(samples)), size), key=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +101,18 @@ class Data(Generic[Part]):
 
     Recipes and settings are selected on `validation`; a reported run trains on
     `training_and_validation` and reads `test` once, at its end.
+
+    Args:
+        training, validation, test: the parts.
+        classes: their names in the order of the labels, where the data name them and not the task.
+        notes: sentences about what was left out, for the record.
     """
 
     training: Part
     validation: Part
     test: Part
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def training_and_validation(self) -> Part:

@@ -3,9 +3,12 @@
 import http.client
 import os
 import secrets
+import shutil
+import tarfile
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +46,11 @@ def download(data_set: PublishedSet, folder: Path, on_bytes: OnBytes | None = No
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(folder)
+        if data_set.archive is not None:
+            _fetch(data_set.archive, data_set, folder, on_bytes or _say_nothing, packed=True)
+            unpack(data_set, folder / data_set.archive.name, folder)
+            (folder / data_set.archive.name).unlink()
+            return
         for file in data_set.files:
             if file.path_in(folder) is None:
                 _fetch(file, data_set, folder, on_bytes or _say_nothing)
@@ -82,14 +90,48 @@ def download_bar(console: Console | None = None) -> Iterator[OnBytes]:
         progress.stop()
 
 
-def _fetch(file: PublishedFile, data_set: PublishedSet, folder: Path, on_bytes: OnBytes) -> None:
+def unpack(data_set: PublishedSet, archive: Path, folder: Path) -> None:
+    """Takes the data set's files, and nothing else, out of its owners' archive.
+
+    A member's path inside the archive is not used: its name decides, so that none can reach
+    outside `folder`.
+
+    Raises:
+        FileError: for an archive that is damaged or lacks one of them.
+    """
+    wanted = {file.name: file for file in data_set.files}
+    try:
+        with tarfile.open(archive) as packed:
+            for member in packed:
+                file = wanted.pop(Path(member.name).name, None) if member.isfile() else None
+                source = packed.extractfile(member) if file else None
+                if file is None or source is None:
+                    continue
+                with _partial(folder / file.name) as partial, source:
+                    with partial.open("xb") as sink:
+                        shutil.copyfileobj(source, sink)
+                    check_contents(partial, file)
+                    partial.replace(folder / file.name)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise FileError(
+            f"{archive.name} is no readable archive: {error}", where=str(archive),
+            cause="a damaged copy", remedy="Delete it and get it again",
+        ) from error  # fmt: skip
+    if wanted:
+        raise FileError(f"{archive.name} lacks {', '.join(wanted)}", where=str(archive))
+
+
+def _fetch(
+    file: PublishedFile, data_set: PublishedSet, folder: Path, on_bytes: OnBytes, *,
+    packed: bool = False,
+) -> None:  # fmt: skip
     reasons = []
     for address in data_set.addresses:
         url = f"{address.rstrip('/')}/{file.name}"
         with _partial(folder / file.name) as partial:
             try:
                 _receive(url, partial, file, on_bytes)
-                check_contents(partial, file)
+                check_contents(partial, file, packed=packed)
             except _AddressError as error:
                 reasons.append(f"{url}: {error}")
             except FileError as error:

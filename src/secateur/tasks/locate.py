@@ -1,6 +1,7 @@
 """Where a data set is found: asked for, announced, packaged, cached, else downloaded."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import platformdirs
@@ -57,6 +58,16 @@ def locate(
     raise _not_found(data_set, [*([Path(announced)] if announced else []), *places])
 
 
+def places_of(data_set: PublishedSet, data: str | os.PathLike[str] | None) -> list[Path]:
+    """Where `locate` would look, in its order; a place need not exist."""
+    if data is not None:
+        return [Path(os.path.expanduser(data))]
+    announced = os.environ.get(DATA_VARIABLE)
+    found = [Path(os.path.expanduser(announced))] if announced else []
+    found += [data_set.debian_folder] if data_set.debian_folder else []
+    return [*found, cache_folder(data_set)]
+
+
 def cache_folder(data_set: PublishedSet) -> Path:
     """Where downloads of `data_set` are kept for this user."""
     return platformdirs.user_cache_path("secateur", appauthor=False) / data_set.folder
@@ -96,7 +107,7 @@ def _found_in(given: Path, option: str, data_set: PublishedSet) -> Path | None:
             return folder
         if len(missing) < len(data_set.files):
             raise FileError(
-                f"{data_set.title} is incomplete: {_listed(missing)} missing",
+                f"{data_set.title} is incomplete: {listed(missing)} missing",
                 where=str(folder),
                 cause="an unfinished copy, or files under other names",
                 remedy="Complete the folder with the files as their owners name them",
@@ -105,13 +116,15 @@ def _found_in(given: Path, option: str, data_set: PublishedSet) -> Path | None:
 
 
 def _not_found(data_set: PublishedSet, places: list[Path]) -> FileError:
-    files = _listed([file.name for file in data_set.files])
+    files = listed([file.name for file in data_set.files])
     ways = [
         f"give its folder with --data (it must hold {files})",
         f"set ${DATA_VARIABLE} to a folder that holds `{data_set.folder}/`",
     ]
     if data_set.by_hand:
         ways.append(f"get it with {data_set.by_hand}")
+    if data_set.archive is not None:
+        ways.append(f"unpack {data_set.archive.name} in one of these folders, where you have it")
     if data_set.debian_package:
         ways.append(f"install Debian's package with `apt install {data_set.debian_package}`")
     ways.append(f"copy the files into {cache_folder(data_set)}")
@@ -120,15 +133,15 @@ def _not_found(data_set: PublishedSet, places: list[Path]) -> FileError:
             f"let secateur download them from {' or '.join(data_set.addresses)}: without --data, "
             f"with ${OFFLINE_VARIABLE} unset"
         )
-    listed = "; ".join(f"({number}) {way}" for number, way in enumerate(ways, start=1))
+    numbered = "; ".join(f"({number}) {way}" for number, way in enumerate(ways, start=1))
     return FileError(
         f"{data_set.title} was not found",
         where="looked in " + ", ".join(map(str, places)),
-        remedy=f"Do one of these: {listed}",
+        remedy=f"Do one of these: {numbered}",
     )
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """All of a few names; of many, the first and how many more."""
-    shown = names if len(names) <= _LISTED else [*names[:3], f"{len(names) - 3} more"]
+    shown = list(names) if len(names) <= _LISTED else [*names[:3], f"{len(names) - 3} more"]
     return ", ".join(shown)

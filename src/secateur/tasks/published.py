@@ -46,6 +46,8 @@ class PublishedSet:
         debian_package: Debian's package, where there is one.
         debian_folder: the folder where that package puts the files.
         by_hand: how to get it from its owners by hand, continuing "get it with".
+        archive: the one file that its owners pack them all into, where `addresses` have only
+            that; size and checksum are those of the archive as it is.
     """
 
     name: str
@@ -58,6 +60,7 @@ class PublishedSet:
     debian_package: str = ""
     debian_folder: Path | None = None
     by_hand: str = ""
+    archive: PublishedFile | None = None
 
     def missing_from(self, folder: Path) -> list[str]:
         """Names of the files that `folder` lacks."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from torch import nn
 
@@ -21,7 +21,7 @@ class Task:
     Args:
         name: the command-line word; its recipe is `recipes/<name>.toml`.
         title: for the report.
-        classes: their names, in the order of the labels.
+        classes: their names, in the order of the labels; `Data.classes` goes before them.
         loader: data from `--data` (or None); its keyword arguments are the recipe's `[task]`
             settings.
         network: makes the network; its keyword arguments are the recipe's `[network]` settings.
@@ -84,15 +84,16 @@ def _check(
 ) -> None:
     parameters = inspect.signature(function).parameters.values()
     known = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    annotations = {p.name: p.annotation for p in parameters}
     for name, value in settings.items():
         if name not in known:
             raise SettingError(
                 f"{section}.{name} is no setting of {task}", remedy=nearest(name, known)
             )
         default = known[name]
-        fits = isinstance(value, type(default)) and isinstance(value, bool) == isinstance(
-            default, bool
-        )
+        others = [get_origin(kind) or kind for kind in get_args(annotations[name])]
+        kinds = (type(default), *others)
+        fits = isinstance(value, kinds) and isinstance(value, bool) == isinstance(default, bool)
         if not fits and not (isinstance(default, float) and type(value) is int):
             raise SettingError(
                 f"{section}.{name} is {value!r}",
