@@ -6,10 +6,7 @@ The cluster is one of processes on loopback, with Dask's own nannies that start 
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +16,7 @@ import tiny
 from test_sweep_run import HerePool
 from tiny import plan
 
-from secateur.errors import SecateurError, SettingError
+from secateur.errors import SettingError
 from secateur.experiment.sweep import run_sweep
 from secateur.experiment.sweep.grid import Grid
 from secateur.experiment.sweep.pools import DaskPool, LocalPool, RayPool, pool_of
@@ -217,39 +214,3 @@ def test_ray_runs_a_sweep_where_it_is_installed(tmp_path, calm):
     pool.close()
     check(results, tmp_path / "sweep", 4)
     assert figures(results) == figures(calm)
-
-
-ALONE = """
-import sys
-from distributed import LocalCluster
-cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=True, protocol="tcp",
-                       host="127.0.0.1", dashboard_address=None)
-print(cluster.scheduler_address, flush=True)
-sys.stdin.read()
-"""
-
-
-@pytest.mark.slow
-def test_a_scheduler_that_goes_down_ends_the_sweep_in_words_and_it_can_go_on(tmp_path):
-    command = [sys.executable, "-c", f"if __name__ == '__main__':\n exec({ALONE!r})"]
-    cluster = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, start_new_session=True,
-    )  # fmt: skip
-    out, whole = tmp_path / "sweep", plan(*OVER, settings={"training.epochs": 40})
-    pool = DaskPool(cluster.stdout.readline().strip(), versions=versions_here(COMPARED))
-
-    def end() -> None:
-        while not list(out.rglob("result.json")):
-            time.sleep(0.05)
-        os.killpg(cluster.pid, signal.SIGKILL)
-
-    thread = threading.Thread(target=end)
-    thread.start()
-    with pytest.raises(SecateurError, match="connection to the Dask scheduler was lost"):
-        run_sweep(whole, out, pool=pool)
-    thread.join()
-    pool.close()
-    cluster.communicate()
-    results = run_sweep(whole, out, pool=LocalPool(1), resume=True)
-    check(results, out, 4)
