@@ -67,7 +67,7 @@ def test_a_run_survives_kills_of_both_sides_and_cuts(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_survives_two_hundred_of_them(tmp_path):
-    counts = survived(tmp_path, epochs=10, events=225, seed=2)
+    counts = survived(tmp_path, epochs=12, events=270, seed=2)
     print(counts)
     assert counts.all >= 200
     assert min(counts.client, counts.server, counts.cuts) >= 40

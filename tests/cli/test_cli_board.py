@@ -1,0 +1,67 @@
+"""A board from the command line: served, found again, and kept from strangers."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from secateur.chip.remote import RemoteChip
+
+
+def served(*words: str) -> tuple[subprocess.Popen, str]:
+    """A board's process, and the address that it says it serves at."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "secateur", "chip", "serve", "--port", "0", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    return process, process.stdout.readline().rpartition(" ")[2].strip()
+
+
+def test_a_board_is_served_and_found_again_after_a_kill(tmp_path):
+    words = ("--seed", "4", "--state", str(tmp_path / "lab.sqlite"))
+    process, address = served(*words)
+    chip = RemoteChip(address)
+    region = chip.place("w", (3, 4))
+    chip.reset(torch.arange(7))
+    read, totals = chip.read(region, key=1), chip.ledger.totals()
+    process.kill()
+    process.communicate()
+    process, address = served(*words)
+    chip = RemoteChip(address)
+    assert torch.equal(chip.read(region, key=1), read)
+    assert chip.ledger.totals() == totals
+    chip.close()
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "lent" in told
+    assert "given back" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "code"),
+    [
+        ("chip serve --host 0.0.0.0 --port 0", "chip keys", 2),
+        ("chip serve --forming hlaf", "'half'", 2),
+        ("chip serve --technology taox-40mn", "taox-40nm", 2),
+        ("run digits --arm pruned --chips 2 --chip tcp://127.0.0.1:9", "one board is one chip", 2),
+        ("run digits --chip tcp://127.0.0.1:9", "would share one board", 2),
+    ],
+)
+def test_what_cannot_be_is_refused(secateur, empty, words, message, code):
+    done = secateur(*words.split())
+    assert done.exit_code == code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_keys_are_made_once(secateur, tmp_path):
+    done = secateur("chip", "keys", str(tmp_path / "keys"))
+    assert done.exit_code == 0
+    assert sorted(line.rpartition("/")[2] for line in done.stdout.split()) == [
+        "board.public", "board.secret", "client.public", "client.secret",
+    ]  # fmt: skip
+    assert secateur("chip", "keys", str(tmp_path / "keys")).exit_code == 1
