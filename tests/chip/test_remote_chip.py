@@ -251,3 +251,22 @@ def test_a_command_whose_answer_never_came_stays_in_doubt_and_is_counted_once(tm
         assert entry.outcome.counts.sum(dim=1).tolist() == [0, 0, 6]
         assert again.ledger.reset.sum() == 6
         again.close()
+
+
+def test_a_command_that_fails_half_way_leaves_memory_as_the_disk_is(server, monkeypatch):
+    board = server.board
+    board.issue("1", Command("place", parameters={"name": "w", "shape": [4, 5],
+                                                  "inputs_first": False}))  # fmt: skip
+    reset = board.chip.reset
+
+    def half(cells):
+        reset(cells[::2])
+        raise RuntimeError("no memory left")
+
+    monkeypatch.setattr(board.chip, "reset", half)
+    with pytest.raises(RuntimeError, match="no memory"):
+        board.issue("2", Command("reset", torch.arange(10)))
+    assert board.outcome_of("2") is None
+    assert not int(board.chip.ledger.reset.sum())
+    board.issue("2", Command("reset", torch.arange(10)))
+    assert int(board.chip.ledger.reset.sum()) == 10
