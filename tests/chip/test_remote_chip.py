@@ -224,3 +224,49 @@ def test_a_labs_own_chip_is_served_with_a_memory_at_its_side(tmp_path):
     stop.set()
     thread.join()
     server.close()
+
+
+def test_a_command_whose_answer_never_came_stays_in_doubt_and_is_counted_once(tmp_path):
+    """The board has given the pulses and dies before it says so; nobody starts it in time."""
+    state, path = tmp_path / "board.sqlite", tmp_path / "journal.sqlite"
+    with serving(state) as server:
+        journal = Journal(path)
+        remote = RemoteChip(server.address, owner="run", patience=0.2, timeout=0.6)
+        chip = JournaledChip(remote, journal)
+        chip.place("w", (4, 5))
+        identity = journal.identity(chip.position)
+        # Given behind the line's back, as by a message whose answer was lost.
+        server.board.issue(identity, Command("reset", torch.arange(6)))
+    chip.reset(torch.arange(6))
+    with pytest.raises(ChipError, match="has not answered"):
+        chip.flush()
+    assert [entry.identity for entry in journal.in_doubt()] == [identity]
+    journal.close()
+    with serving(state) as server:
+        again = JournaledChip(RemoteChip(server.address, owner="run"), Journal(path))
+        (note,) = again.notes
+        assert "it had been given" in note
+        entry = again.journal.entry(identity)
+        assert entry.outcome.how == "done"
+        assert entry.outcome.counts.sum(dim=1).tolist() == [0, 0, 6]
+        assert again.ledger.reset.sum() == 6
+        again.close()
+
+
+def test_a_command_that_fails_half_way_leaves_memory_as_the_disk_is(server, monkeypatch):
+    board = server.board
+    board.issue("1", Command("place", parameters={"name": "w", "shape": [4, 5],
+                                                  "inputs_first": False}))  # fmt: skip
+    reset = board.chip.reset
+
+    def half(cells):
+        reset(cells[::2])
+        raise RuntimeError("no memory left")
+
+    monkeypatch.setattr(board.chip, "reset", half)
+    with pytest.raises(RuntimeError, match="no memory"):
+        board.issue("2", Command("reset", torch.arange(10)))
+    assert board.outcome_of("2") is None
+    assert not int(board.chip.ledger.reset.sum())
+    board.issue("2", Command("reset", torch.arange(10)))
+    assert int(board.chip.ledger.reset.sum()) == 10

@@ -1,5 +1,7 @@
 """Frames: what goes in comes out, and nothing else gets in."""
 
+import time
+
 import msgpack
 import pytest
 import torch
@@ -70,6 +72,7 @@ def test_headers_that_lie_are_refused_in_words(header, parts, kinds):
         ([msgpack.packb({"v": 1, "arrays": [["f4", [-1]]]}), b""], "shape"),
         ([msgpack.packb({"v": 1, "arrays": [["b1", [2]]]}), b"\x00\x02"], "truth value"),
         ([msgpack.packb({"v": 1, "arrays": [["f4", [1 << 39, 1 << 39]]]}), b""], "came in 0"),
+        ([msgpack.packb({"v": 1, "arrays": [["f4", [0, *[1 << 39] * 2]]]}), b""], "empty array"),
     ],
 )
 def test_refusals_say_what_was_wrong(parts, words):
@@ -153,13 +156,26 @@ def test_a_stranger_without_the_session_is_refused(board):
     _, chip, line = board
     before = pulses(chip)
     command = {"op": "issue", "id": "s", "kind": "reset", "parameters": {}, "n": 1}
-    for session in (None, b"", bytes(16), "x", 3):
+    for session in (None, b"", bytes(16), "x", 3, [], {}):
         reply = asked(line, packed({**command, "session": session}, [torch.arange(9)]))
         assert reply["error"]["kind"] == "unknown"
     reply = asked(line, packed({"op": "hello", "n": 0, "owner": "stranger"}))
     assert reply["error"]["kind"] == "busy"
     assert "in use by 'owner'" in reply["error"]["what"]
     assert torch.equal(pulses(chip), before)
+
+
+def test_a_lease_does_not_run_out_while_the_board_itself_is_at_work(tmp_path, monkeypatch):
+    with serving(tmp_path / "b", lease=0.3) as server:
+        chip = RemoteChip(server.address, owner="owner")
+        region = chip.place("w", (4, 5))
+        slow = server.board.chip
+        read = slow.read
+        monkeypatch.setattr(slow, "read", lambda *a, **k: (time.sleep(0.6), read(*a, **k))[1])
+        chip.read(region, key=1)
+        with pytest.raises(ChipError, match="in use by 'owner'"):
+            RemoteChip(server.address, owner="other")
+        chip.close()
 
 
 def test_a_message_beyond_the_limit_never_arrives_and_harms_nobody(board):
@@ -199,7 +215,9 @@ def test_secrets_are_their_owners_and_are_never_overwritten(tmp_path):
         make_keys(tmp_path / "keys")
 
 
-@pytest.mark.parametrize("address", ["tcp://0.0.0.0:*", "tcp://*:*", "tcp://192.168.1.7:5757"])
+@pytest.mark.parametrize("address", ["tcp://0.0.0.0:*", "tcp://*:*", "tcp://192.168.1.7:5757",
+                                     "tcp://127.example.org:5757",
+                                     "tcp://127.0.0.1:0;192.168.1.7:5757"])  # fmt: skip
 def test_what_others_can_reach_needs_keys_on_both_sides(tmp_path, address):
     assert not is_loopback(address)
     with pytest.raises(SettingError, match="no keys"), serving(tmp_path / "b", address=address):

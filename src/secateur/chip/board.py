@@ -20,7 +20,7 @@ from secateur.chip.forming import Formable, Forming
 from secateur.chip.simulated import SimulatedChip
 from secateur.chip.sqlite import begun, opened, reported
 from secateur.chip.state import ChipState, first_difference, in_words
-from secateur.errors import ChipError, SecateurError, SettingError
+from secateur.errors import ChipError, SettingError
 
 _APPLICATION, _VERSION = 0x53454342, 1
 _SCHEMA = (
@@ -110,11 +110,11 @@ class Board:
             outcome = self.outcome_of(identity)
             assert outcome is not None
             return Done(outcome, again=True)
-        outcome = carry_out(self.chip, command)
         try:
+            outcome = carry_out(self.chip, command)
             with reported(self.path, what="board"), begun(self._base):
                 self._keep(identity, command, outcome)
-        except SecateurError:
+        except Exception:
             # What is in memory must not be ahead of what is on the disk.
             self.chip = self._make()
             self._load()

@@ -101,6 +101,10 @@ class Outcome:
             column.index_add_(0, self.cells.to(column.device), counts.to(column.device))
 
 
+class UnansweredError(ChipError):
+    """The chip cannot be asked: what has become of the commands under way is not known."""
+
+
 class Answer(Protocol):
     """What will have become of a command that was sent, once it is known."""
 
@@ -112,6 +116,7 @@ class Answer(Protocol):
         """Waits until it is.
 
         Raises:
+            UnansweredError: where the chip does not say, so that the command stays in doubt.
             ChipError: where the chip has refused the command.
         """
         ...

@@ -16,6 +16,7 @@ from secateur.chip.command import (
     Command,
     Outcome,
     RemembersCommands,
+    UnansweredError,
     carry_out,
     raw,
     region_of,
@@ -298,6 +299,9 @@ class JournaledChip(Chip):
                 self._sent.append((identity, answer))
                 return answer
             outcome = carry_out(self.chip, command)
+        except UnansweredError:
+            # It may have been given: in doubt, until the chip can be asked.
+            raise
         except SecateurError:
             self._journal.end(identity, Outcome.without(command, "refused"))
             raise
@@ -314,6 +318,8 @@ class JournaledChip(Chip):
     def _outcome(self, identity: str, answer: Answer) -> Outcome:
         try:
             outcome = answer.result()
+        except UnansweredError:
+            raise
         except SecateurError:
             entry = self._journal.entry(identity)
             assert entry is not None

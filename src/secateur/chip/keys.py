@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 import zmq
@@ -90,7 +91,13 @@ def is_loopback(address: str) -> bool:
             f"{address!r} is no address", remedy="Write tcp://127.0.0.1:5757 or ipc://path"
         )
     host = rest.rpartition(":")[0].strip("[]")
-    return kind == "ipc" or host in ("localhost", "::1") or host.startswith("127.")
+    if kind == "ipc" or host == "localhost":
+        return True
+    try:
+        # Names that begin like a number, as 127.example.org, are anybody's.
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def check_secured(address: str, keys: Path | None) -> None:

@@ -11,6 +11,7 @@ import zmq
 from torch import Tensor
 from zmq.utils.monitor import parse_monitor_message
 
+from secateur.chip.command import UnansweredError
 from secateur.chip.keys import check_secured, key_pair, read_key
 from secateur.chip.wire import FrameError, Limits, packed, unpacked
 from secateur.errors import ChipError
@@ -42,13 +43,16 @@ class Request:
         """Waits for the answer.
 
         Raises:
-            ChipError: where the board refuses the request or does not answer.
+            UnansweredError: where the board does not answer, or has been lent again since.
+            ChipError: where the board refuses the request.
         """
         while self.reply is None:
             self._link.wait()
         header, arrays = self.reply
         if "error" in header:
-            raise _refusal(header["error"])
+            # Only what was looked at was refused: another session's request may have been given.
+            looked = header["error"].get("kind") == "refused"
+            raise _refusal(header["error"], ChipError if looked else UnansweredError)
         return header, arrays
 
 
@@ -191,7 +195,7 @@ class Link:
             if self._heard(min(self._patience, max(left, 0.0))):
                 header, arrays = self._received()
                 if "error" in header:
-                    raise _refusal(header["error"])
+                    raise _refusal(header["error"], UnansweredError)
                 if header.get("ask") == ask:
                     break
             if time.monotonic() > begun + self._timeout:
@@ -219,7 +223,7 @@ class Link:
                 event = parse_monitor_message(self._monitor.recv_multipart())["event"]
                 if event in (zmq.EVENT_HANDSHAKE_FAILED_AUTH,
                              zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL):  # fmt: skip
-                    raise ChipError(
+                    raise UnansweredError(
                         "The board does not let this client in", where=self.address,
                         cause="its folder of keys has not got this client's public key, or one of "
                         "the two has no keys at all",
@@ -256,15 +260,15 @@ class Link:
             self._socket = None
 
     def _silent(self) -> ChipError:
-        return ChipError(
+        return UnansweredError(
             f"The board has not answered for {self._timeout:g} s", where=self.address,
             cause="its server is not running, or keys that do not belong to it",
             remedy="Start it with `secateur chip serve`; `secateur run --resume` then goes on",
         )  # fmt: skip
 
 
-def _refusal(error: Any) -> ChipError:
+def _refusal(error: Any, kind: type[ChipError]) -> ChipError:
     if not isinstance(error, dict):
         return FrameError("The board's answer cannot be read")
     words = {name: str(error.get(name, "")) for name in ("what", "where", "cause", "remedy")}
-    return ChipError(**words)
+    return kind(**words)

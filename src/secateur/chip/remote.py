@@ -11,14 +11,13 @@ from torch import Tensor
 
 from secateur.chip.cells import refuse_foreign, refuse_repeated
 from secateur.chip.chip import Chip, WriteReport
-from secateur.chip.command import PULSES, Command, Outcome, region_of
+from secateur.chip.command import PULSES, Command, Outcome, UnansweredError, region_of
 from secateur.chip.ledger import Ledger
 from secateur.chip.link import Link, Request
 from secateur.chip.placement import Geometry, Placement, Region
 from secateur.chip.products import check_inputs
 from secateur.chip.window import Window
 from secateur.device import Technology
-from secateur.errors import ChipError
 
 
 class RemoteChip(Chip):
@@ -242,7 +241,7 @@ class RemoteChip(Chip):
     def _greeted(self, about: dict[str, Any], arrays: list[Tensor]) -> None:
         """Takes over what a board says of itself: at first, and after every cut."""
         if self._serial is not None and about["serial"] != self._serial:
-            raise ChipError(
+            raise UnansweredError(
                 f"Another board answers: {about['serial']} instead of {self._serial}",
                 cause="its server was started again with another --state",
                 remedy="Serve the board that the run was begun with",

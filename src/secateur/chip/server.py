@@ -158,6 +158,10 @@ class Server:
                 f"A message was refused: {asked} with arguments that do not fit it "
                 f"({type(error).__name__})"
             ) from error
+        finally:
+            # A lease is silence of the owner, not the time that the board takes.
+            if self._owner is not None:
+                self._owner.seen = time.monotonic()
 
     def _greet(self, header: dict[str, Any]) -> _Reply:
         name, now, owner = header.get("owner"), time.monotonic(), self._owner
@@ -188,7 +192,8 @@ class Server:
     def _check_turn(self, session: Any, number: int) -> None:
         owner = self._owner
         if owner is None or session != owner.session:
-            if session in self._former:
+            # A list or a map would have no place in a set.
+            if isinstance(session, bytes) and session in self._former:
                 raise RefusedError(
                     "superseded", "The board has been lent again since",
                     cause="another process of the same run, or a lease that had run out",

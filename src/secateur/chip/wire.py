@@ -101,6 +101,9 @@ def _array(kind: Any, part: Any, limits: Limits) -> Tensor:
     if size > limits.array or size != len(part):
         raise _refused(f"an array of {size} bytes came in {len(part)}")
     if not size:
+        # Of no bytes, whatever the other sizes, whose product may exceed what can be counted.
+        if math.prod(max(n, 1) for n in shape) > limits.array:
+            raise _refused("an empty array's shape is none")
         return torch.zeros(shape, dtype=dtype)
     if dtype == torch.bool and max(bytes(part)) > 1:
         raise _refused("a truth value is neither 0 nor 1")
