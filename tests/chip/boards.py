@@ -6,6 +6,7 @@ import torch
 
 from secateur.chip import Chip, Command, Outcome, SimulatedChip
 from secateur.chip.command import carry_out
+from secateur.errors import ChipError
 
 
 class PowerCutError(Exception):
@@ -119,3 +120,16 @@ def same_counts(one: Chip, other: Chip) -> bool:
         torch.equal(getattr(one.ledger, kind), getattr(other.ledger, kind))
         for kind in ("form", "set", "reset")
     )
+
+
+class FalteringBoard(ForgetfulBoard):
+    """Sends a SET in three parts, and fails once, in the second."""
+
+    faltering = True
+
+    def set(self, cells) -> None:
+        for number, part in enumerate(torch.tensor_split(cells, 3)):
+            if number == 1 and self.faltering:
+                self.faltering = False
+                raise ChipError("The instrument does not answer")
+            self.true.set(part)

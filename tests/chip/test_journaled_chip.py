@@ -1,13 +1,15 @@
 """A chip with a journal: passes the contract, gives nothing twice, says what it cannot know."""
 
+import contextlib
 import copy
 from pathlib import Path
 
 import pytest
 import torch
-from boards import ForgetfulBoard, PowerCutError, RememberingBoard
+from boards import FalteringBoard, ForgetfulBoard, PowerCutError, RememberingBoard
 
-from secateur.chip import Chip, FixedVoltage, Journal, JournaledChip, SimulatedChip
+from secateur.chip import Chip, Command, FixedVoltage, Journal, JournaledChip, SimulatedChip
+from secateur.chip.remembering import Remembering
 from secateur.errors import ChipError, FileError, SettingError
 from secateur.testing import ChipContract
 
@@ -224,3 +226,44 @@ def test_cells_that_do_not_follow_are_pulsed_so_often_and_marked(tmp_path):
     followed = ~torch.isin(formed, down)
     assert int(board.ledger.reset[formed[followed & high]].max()) == 1
     assert torch.equal(board.journal.stuck(), stuck_high)
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+def test_a_command_that_fails_after_some_pulses_is_read_back_and_not_refused(tmp_path, resumed):
+    chip = FalteringBoard(seed=1)
+    board = journaled(chip, tmp_path / "j.sqlite")
+    board.place("weight", (5, 6))
+    cells = torch.arange(60)
+    board.reset(cells)
+    with pytest.raises(ChipError, match="does not answer"):
+        board.set(cells)
+    if resumed:
+        board = journaled(chip, crashed(tmp_path / "j.sqlite"))
+        board.place("weight", (5, 6))
+        board.reset(cells)
+    board.set(cells)
+    entries = {e.identity: e.outcome for e in board.journal.entries()}
+    outcome = entries[board.journal.identity(2)]
+    assert outcome.how == "read back"
+    # The first part is high, for certain; it gets no second pulse where the run goes on.
+    assert outcome.counts[1][:20].sum() > 15
+    assert outcome.counts[1][20:].sum() == 0
+    if resumed:
+        followed = outcome.counts[1].bool()
+        assert torch.equal(chip.ledger.set[followed], torch.ones(int(followed.sum())).int())
+    least, most = (board.journal.counts(60, possible=p).set for p in (False, True))
+    assert bool((chip.ledger.set >= least).all() & (chip.ledger.set <= least + most).all())
+
+
+def test_a_served_command_that_fails_after_some_pulses_is_not_given_again(tmp_path):
+    chip = FalteringBoard(seed=1)
+    board = Remembering(chip, Journal(tmp_path / "j.sqlite", synchronous="normal"))
+    chip.place("weight", (5, 6))
+    cells = torch.arange(60)
+    board.issue("a", Command("reset", cells))
+    for _ in range(2):
+        with contextlib.suppress(ChipError):
+            board.issue("b", Command("set", cells))
+    followed = board.journal.entry("b").outcome.counts[1].bool()
+    assert followed[:20].sum() > 15
+    assert torch.equal(chip.ledger.set[followed], torch.ones(int(followed.sum())).int())

@@ -270,3 +270,24 @@ def test_a_command_that_fails_half_way_leaves_memory_as_the_disk_is(server, monk
     assert not int(board.chip.ledger.reset.sum())
     board.issue("2", Command("reset", torch.arange(10)))
     assert int(board.chip.ledger.reset.sum()) == 10
+
+
+def test_a_command_is_what_it_was_when_it_was_given(server, monkeypatch):
+    chip = RemoteChip(server.address)
+    chip.place("w", (4, 5))
+    sent = []
+    ask = chip._link.ask
+
+    def noted(what, arrays=(), **about):
+        sent.extend(arrays)
+        return ask(what, arrays, **about)
+
+    monkeypatch.setattr(chip._link, "ask", noted)
+    cells, up = torch.arange(6), torch.tensor([True, False] * 3)
+    chip.switch(cells, up)
+    cells += 10
+    up.logical_not_()
+    # What would be sent again after a cut.
+    assert sent[0].tolist() == list(range(6))
+    assert sent[1].tolist() == [True, False] * 3
+    chip.close()

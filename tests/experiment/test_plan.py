@@ -164,6 +164,12 @@ def test_another_chip_is_refused_before_it_is_touched_and_the_message_says_why(r
     assert "by force to another chip: seed is" in done.notes[0]
     own = apply_plan(plan, "formed", journal=tmp_path / "own")
     assert done.after["accuracy"] < own.after["accuracy"] - 0.2
+    with Journal(tmp_path / "own") as book:
+        written = len(book)
+    with pytest.raises(SettingError, match="journal of another chip"):
+        apply_plan(plan, str(other), journal=tmp_path / "own", force=True)
+    with Journal(tmp_path / "own") as book:
+        assert len(book) == written > 0
 
 
 def test_a_chip_of_another_technology_is_refused(run, tmp_path):

@@ -168,6 +168,12 @@ def carry_out(chip: Chip, command: Command) -> Outcome:
     return Outcome("done", cells, counts, missed=missed)
 
 
+def given_so_far(chip: Chip) -> tuple[int, ...]:
+    """Cells in use and pulses of each kind by a chip's ledger: unchanged where none was sent."""
+    ledger = chip.ledger
+    return (chip.placement.cells, *(int(getattr(ledger, name).sum()) for name in PULSES))
+
+
 def region_of(chip: Chip, outcome: Outcome) -> Region:
     """The region that a `place` with this outcome has made.
 

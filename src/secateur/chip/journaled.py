@@ -18,6 +18,7 @@ from secateur.chip.command import (
     RemembersCommands,
     UnansweredError,
     carry_out,
+    given_so_far,
     raw,
     region_of,
 )
@@ -67,6 +68,8 @@ class JournaledChip(Chip):
         # Positions whose answers are not needed since the state was saved, and whether it was.
         self._past, self._saved = (0, 0), False
         self._sent: list[tuple[str, Answer]] = []
+        # Whether the last command failed after some of its pulses.
+        self._failed = False
         self._check_chip()
         self._resolve()
         # Commands that an earlier process has begun.
@@ -285,6 +288,10 @@ class JournaledChip(Chip):
                     self._step()
                     return outcome
                 return self._issue(rest, ending + "+")
+        if self._failed:
+            # Before another command hides what the cells tell of it.
+            self._resolve()
+            self._failed = False
         self._note_outcomes(wait=False)
         answers = [(*where, found) for where, found in self._read.items()]
         self._journal.begin(
@@ -293,6 +300,9 @@ class JournaledChip(Chip):
         self._read.clear()
         self._past = (0, 0)
         self._step()
+        asked = isinstance(self.chip, RemembersCommands)
+        # A chip in memory dies with its process, and what it was given in part with it.
+        before = None if asked or self.saves else given_so_far(self.chip)
         try:
             if isinstance(self.chip, RemembersCommands):
                 answer = self.chip.issue(identity, command)
@@ -303,7 +313,10 @@ class JournaledChip(Chip):
             # It may have been given: in doubt, until the chip can be asked.
             raise
         except SecateurError:
-            self._journal.end(identity, Outcome.without(command, "refused"))
+            # What has failed after its first pulses is in doubt, until the cells are read.
+            self._failed = before is not None and given_so_far(self.chip) != before
+            if not self._failed:
+                self._journal.end(identity, Outcome.without(command, "refused"))
             raise
         self._journal.end(identity, outcome, at_once=not self.saves)
         return outcome

@@ -1,12 +1,10 @@
 """A memory of commands for a chip that has none: what serves a lab's own board."""
 
-import torch
-
 from secateur.chip import doubt
 from secateur.chip.board import Done
 from secateur.chip.chip import Chip
-from secateur.chip.command import Command, Outcome, carry_out
-from secateur.chip.journal import Journal
+from secateur.chip.command import Command, Outcome, carry_out, given_so_far
+from secateur.chip.journal import Entry, Journal
 from secateur.errors import ChipError, SecateurError
 
 
@@ -27,14 +25,13 @@ class Remembering:
         #: What has become of commands that were in doubt, a sentence each.
         self.notes: list[str] = []
         for entry in journal.in_doubt():
-            earlier = [e for e in journal.entries() if e.identity != entry.identity]
-            before = doubt.sides(earlier, entry.command.cells)
-            outcome = doubt.read_back(chip, entry.command, before)
-            self.notes.append(doubt.in_words(entry.command, outcome))
-            journal.end(entry.identity, outcome)
+            self._resolve(entry)
 
     def issue(self, identity: str, command: Command) -> Done:
         """See `RemembersCommands.issue`; of a command that was read back, the rest is given."""
+        for entry in self.journal.in_doubt():
+            # Failed half way, in this very process: before another hides what the cells tell.
+            self._resolve(entry)
         known = self.journal.entry(identity)
         if known is None or known.outcome is None or known.outcome.how == "not given":
             return Done(self._give(identity, command), again=False)
@@ -60,11 +57,20 @@ class Remembering:
 
     def _give(self, identity: str, command: Command) -> Outcome:
         self.journal.begin(identity, command)
+        before = given_so_far(self.chip)
         try:
             outcome = carry_out(self.chip, command)
         except SecateurError:
-            none = torch.zeros((3, len(command.cells)), dtype=torch.int32)
-            self.journal.end(identity, Outcome("not given", command.cells, none))
+            if given_so_far(self.chip) == before:
+                self.journal.end(identity, Outcome.without(command, "not given"))
             raise
         self.journal.end(identity, outcome)
         return outcome
+
+    def _resolve(self, entry: Entry) -> None:
+        """Reads the cells of a command in doubt, and writes what they tell."""
+        earlier = [e for e in self.journal.entries() if e.identity != entry.identity]
+        before = doubt.sides(earlier, entry.command.cells)
+        outcome = doubt.read_back(self.chip, entry.command, before)
+        self.notes.append(doubt.in_words(entry.command, outcome))
+        self.journal.end(entry.identity, outcome)

@@ -3,6 +3,7 @@
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,10 @@ class RemoteChip(Chip):
 
     def issue(self, identity: str, command: Command) -> "_Issued":
         """See `RemembersCommands.issue`: sent, not waited for."""
-        arrays = [command.cells, *([] if command.values is None else [command.values])]
+        # Copies: it may be sent again after a cut, when the caller has changed its own.
+        values = None if command.values is None else command.values.clone()
+        command = replace(command, cells=command.cells.clone(), values=values)
+        arrays = [command.cells, *([] if values is None else [values])]
         request = self._link.ask(
             "issue", arrays, id=identity, kind=command.kind, parameters=command.parameters,
             on_reply=lambda about, arrays: self._note(command, about, arrays),

@@ -86,14 +86,15 @@ def apply_plan(
     held, state = _chip(plan, done, chip)
     notes = _refuse_another(plan, held, force=force)
     with Journal(journal) as book:
-        if held.saves:
-            # A chip in memory begins anew with every process, and so do its commands.
-            book.rewind(0)
         writing = JournaledChip(held, book)
         writing.reason = f"plan of {done.folder.name}"
         standing = bool(held.placement.regions)
         if standing:
             _refuse_other_places(plan, held)
+        if held.saves:
+            # A chip in memory begins anew with every process, and so do its commands; not before
+            # it is known that the journal is of this chip.
+            book.rewind(0)
         model = done.standing_on(writing) if standing else done.model_on(writing)
         _refuse_other_places(plan, held)
         if state is not None:
