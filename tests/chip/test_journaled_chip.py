@@ -228,14 +228,19 @@ def test_cells_that_do_not_follow_are_pulsed_so_often_and_marked(tmp_path):
     assert torch.equal(board.journal.stuck(), stuck_high)
 
 
+@pytest.mark.parametrize("error", [ChipError, OSError, KeyboardInterrupt])
 @pytest.mark.parametrize("resumed", [True, False])
-def test_a_command_that_fails_after_some_pulses_is_read_back_and_not_refused(tmp_path, resumed):
+def test_a_command_that_fails_after_some_pulses_is_read_back_and_not_refused(
+    tmp_path, resumed, error
+):
+    """Before the next command, whatever the failure was called."""
     chip = FalteringBoard(seed=1)
+    chip.error = error
     board = journaled(chip, tmp_path / "j.sqlite")
     board.place("weight", (5, 6))
     cells = torch.arange(60)
     board.reset(cells)
-    with pytest.raises(ChipError, match="does not answer"):
+    with pytest.raises(error, match="does not answer"):
         board.set(cells)
     if resumed:
         board = journaled(chip, crashed(tmp_path / "j.sqlite"))
@@ -253,6 +258,20 @@ def test_a_command_that_fails_after_some_pulses_is_read_back_and_not_refused(tmp
         assert torch.equal(chip.ledger.set[followed], torch.ones(int(followed.sum())).int())
     least, most = (board.journal.counts(60, possible=p).set for p in (False, True))
     assert bool((chip.ledger.set >= least).all() & (chip.ledger.set <= least + most).all())
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_board_that_remembers_is_asked_before_the_next_command_too(tmp_path, when):
+    chip = RememberingBoard(seed=1, fatal=1, when=when)
+    board = journaled(chip, tmp_path / "j.sqlite")
+    board.place("weight", (5, 6))
+    with pytest.raises(PowerCutError):
+        board.reset(torch.arange(30))
+    board.reset(torch.arange(20, 60))
+    assert board.journal.in_doubt() == []
+    assert len(board.notes) == 1
+    assert torch.equal(board.journal.counts(60).reset, chip.true.ledger.reset)
+    assert int(chip.true.ledger.reset[:20].sum()) == (20 if when == "after" else 0)
 
 
 def test_a_served_command_that_fails_after_some_pulses_is_not_given_again(tmp_path):

@@ -1,7 +1,6 @@
 """A chip with a journal: nothing is lost, nothing is done twice."""
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
 from secateur.chip.command import (
     Answer,
     Command,
+    FormedApart,
     Outcome,
     RemembersCommands,
     UnansweredError,
@@ -25,6 +25,7 @@ from secateur.chip.command import (
 from secateur.chip.journal import Journal
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Region
+from secateur.chip.recalling import check_owner, recall_counts, recall_places
 from secateur.chip.state import ChipState, first_difference
 from secateur.chip.window import Window
 from secateur.errors import ChipError, SecateurError, SettingError
@@ -40,9 +41,10 @@ class JournaledChip(Chip):
     `restore` was given, gives the same ids: what has been given is not given again. What it read
     before a command is answered from the journal where the chip is ahead already.
 
-    On opening, commands in doubt are resolved (see `secateur.chip.doubt`); `notes` says how. A
-    simulated chip in memory dies with its process and is brought back by `restore`, so that its
-    commands after that are given anew.
+    On opening, a driver that begins anew is told where its weights lie (`secateur.chip.recalling`),
+    and commands in doubt are resolved (see `secateur.chip.doubt`); `notes` says how. So they are
+    where a command has failed and the program goes on. A simulated chip in memory dies with its
+    process and is brought back by `restore`, so that its commands after that are given anew.
 
     Args:
         chip: any. A deep copy is one of it, without the journal; a real chip is shared.
@@ -68,10 +70,14 @@ class JournaledChip(Chip):
         # Positions whose answers are not needed since the state was saved, and whether it was.
         self._past, self._saved = (0, 0), False
         self._sent: list[tuple[str, Answer]] = []
-        # Whether the last command failed after some of its pulses.
+        # Whether a command has failed, and nobody knows after how many of its pulses.
         self._failed = False
-        self._check_chip()
-        self._resolve()
+        check_owner(chip, journal)
+        known = self.placement.cells
+        if not (chip.saves or isinstance(chip, RemembersCommands)):
+            recall_places(chip, journal)
+        self.notes += doubt.resolve(chip, journal, gone=chip.saves)
+        recall_counts(chip, journal, first=known)
         # Commands that an earlier process has begun.
         self._given = 0 if chip.saves else journal.position()
 
@@ -94,9 +100,14 @@ class JournaledChip(Chip):
     # --- Programming -------------------------------------------------------------------------
 
     def place(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:
-        """See `Chip.place`."""
+        """See `Chip.place`; where the chip is formed apart, by commands of the journal's own."""
         asked = {"name": name, "shape": list(shape), "inputs_first": inputs_first}
-        return region_of(self.chip, self._give(Command("place", parameters=asked)))
+        region = region_of(self.chip, self._give(Command("place", parameters=asked)))
+        if isinstance(self.chip, FormedApart):
+            cells = torch.arange(region.cells.start, region.cells.stop)
+            if not bool(self.conducting(cells).any()):
+                self.chip.forming.run(self, cells)
+        return region
 
     def form(self, cells: Tensor, *, voltage: float, width: float, compliance: float) -> None:
         """See `Chip.form`."""
@@ -290,7 +301,8 @@ class JournaledChip(Chip):
                 return self._issue(rest, ending + "+")
         if self._failed:
             # Before another command hides what the cells tell of it.
-            self._resolve()
+            self._note_outcomes(wait=True)
+            self.notes += doubt.resolve(self.chip, self._journal)
             self._failed = False
         self._note_outcomes(wait=False)
         answers = [(*where, found) for where, found in self._read.items()]
@@ -309,14 +321,14 @@ class JournaledChip(Chip):
                 self._sent.append((identity, answer))
                 return answer
             outcome = carry_out(self.chip, command)
-        except UnansweredError:
-            # It may have been given: in doubt, until the chip can be asked.
-            raise
-        except SecateurError:
-            # What has failed after its first pulses is in doubt, until the cells are read.
-            self._failed = before is not None and given_so_far(self.chip) != before
-            if not self._failed:
-                self._journal.end(identity, Outcome.without(command, "refused"))
+        except BaseException as error:
+            # In doubt, until the chip is asked or the cells are read: what has no answer, what has
+            # failed after its first pulses, and what has failed in a way that no driver means.
+            self._failed = not self.saves
+            if isinstance(error, SecateurError) and not isinstance(error, UnansweredError):
+                self._failed = before is not None and given_so_far(self.chip) != before
+                if not self._failed:
+                    self._journal.end(identity, Outcome.without(command, "refused"))
             raise
         self._journal.end(identity, outcome, at_once=not self.saves)
         return outcome
@@ -361,28 +373,3 @@ class JournaledChip(Chip):
         refuse_foreign(cells, total=total)
         refuse_repeated(cells, total=total)
         return cells
-
-    def _check_chip(self) -> None:
-        own = {k: v for k, v in self.identity().items() if k != "regions"}
-        written = self._journal.note("chip")
-        if written is None:
-            self._journal.set_note("chip", json.dumps(own))
-        elif found := first_difference(own, json.loads(written)):
-            raise SettingError(
-                f"This is the journal of another chip: {found}", where=str(self._journal.path),
-                remedy="Give the chip that it was begun with, or a new file",
-            )  # fmt: skip
-
-    def _resolve(self) -> None:
-        for entry in self._journal.in_doubt():
-            command = entry.command
-            if isinstance(self.chip, RemembersCommands):
-                outcome = self.chip.outcome_of(entry.identity)
-            elif self.saves:
-                outcome = None
-            else:
-                earlier = [e for e in self._journal.entries() if e.identity != entry.identity]
-                outcome = doubt.read_back(self.chip, command, doubt.sides(earlier, command.cells))
-            outcome = outcome or Outcome.without(command, "not given")
-            self.notes.append(doubt.in_words(command, outcome))
-            self._journal.end(entry.identity, outcome)
