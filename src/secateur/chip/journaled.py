@@ -25,7 +25,13 @@ from secateur.chip.command import (
 from secateur.chip.journal import Journal
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Region
-from secateur.chip.recalling import check_owner, recall_counts, recall_places
+from secateur.chip.recalling import (
+    add_asked,
+    asked_before,
+    check_owner,
+    recall_counts,
+    recall_places,
+)
 from secateur.chip.state import ChipState, first_difference
 from secateur.chip.window import Window
 from secateur.errors import ChipError, SecateurError, SettingError
@@ -70,6 +76,8 @@ class JournaledChip(Chip):
         # Positions whose answers are not needed since the state was saved, and whether it was.
         self._past, self._saved = (0, 0), False
         self._sent: list[tuple[str, Answer]] = []
+        # SET and RESET pulses of each cell that were asked for up to the position; None: not known.
+        self._asked: Tensor | None = None
         # Whether a command has failed, and nobody knows after how many of its pulses.
         self._failed = False
         check_owner(chip, journal)
@@ -206,6 +214,16 @@ class JournaledChip(Chip):
         """See `Chip.cell_statistics`."""
         return self.chip.cell_statistics(cells)
 
+    def spent(self) -> Tensor:
+        """See `Chip.spent`."""
+        if self.saves:
+            return self.chip.spent()
+        if self._asked is None:
+            self._note_outcomes(wait=True)
+            cells = self.placement.cells
+            self._asked = asked_before(self._journal, self._position, cells=cells)
+        return self._asked
+
     def to(self, device: torch.device) -> None:
         """See `Chip.to`."""
         self.chip.to(device)
@@ -252,8 +270,10 @@ class JournaledChip(Chip):
                 where=str(self._journal.path), cause="the journal of another run, or an old copy",
                 remedy="Put the run's own journal back",
             )  # fmt: skip
-        self._position, self._saved = position, True
-        self._read.clear()
+        if position != self._position:
+            # Otherwise what was read to come here is read again by whoever comes here again.
+            self._read.clear()
+        self._position, self._saved, self._asked = position, True, None
 
     def flush(self) -> None:
         """Waits for commands that are under way, and writes what has become of them."""
@@ -295,6 +315,7 @@ class JournaledChip(Chip):
             outcome = known.outcome
             if outcome is not None and outcome.how in ("done", "read back"):
                 rest = doubt.rest_of(command, outcome) if outcome.how == "read back" else None
+                self._count(command)
                 if rest is None:
                     self._step()
                     return outcome
@@ -319,22 +340,30 @@ class JournaledChip(Chip):
             if isinstance(self.chip, RemembersCommands):
                 answer = self.chip.issue(identity, command)
                 self._sent.append((identity, answer))
+                self._count(command)
                 return answer
             outcome = carry_out(self.chip, command)
         except BaseException as error:
             # In doubt, until the chip is asked or the cells are read: what has no answer, what has
             # failed after its first pulses, and what has failed in a way that no driver means.
-            self._failed = not self.saves
+            self._failed, self._asked = not self.saves, None
             if isinstance(error, SecateurError) and not isinstance(error, UnansweredError):
                 self._failed = before is not None and given_so_far(self.chip) != before
                 if not self._failed:
                     self._journal.end(identity, Outcome.without(command, "refused"))
             raise
         self._journal.end(identity, outcome, at_once=not self.saves)
+        self._count(command)
         return outcome
 
     def _step(self) -> None:
         self._position += 1
+
+    def _count(self, command: Command) -> None:
+        if command.kind in ("place", "write_verify"):
+            self._asked = None
+        elif self._asked is not None:
+            add_asked(self._asked, command, None)
 
     def _ahead(self) -> bool:
         """Whether an earlier process has been here."""
