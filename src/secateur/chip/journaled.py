@@ -105,6 +105,23 @@ class JournaledChip(Chip):
         """How many commands this run has given by now."""
         return self._position
 
+    def go_on_at(self, position: int) -> None:
+        """Goes on with the run's command of that number; those before are not gone through again.
+
+        Raises:
+            ChipError: where the journal has not that many commands.
+        """
+        if not self.saves and position > self._given:
+            raise ChipError(
+                f"The saved run has given {position} commands, its journal knows {self._given}",
+                where=str(self._journal.path), cause="the journal of another run, or an old copy",
+                remedy="Put the run's own journal back",
+            )  # fmt: skip
+        if position != self._position:
+            # Otherwise what was read to come here is read again by whoever comes here again.
+            self._read.clear()
+        self._position, self._asked = position, None
+
     # --- Programming -------------------------------------------------------------------------
 
     def place(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:
@@ -264,16 +281,8 @@ class JournaledChip(Chip):
                 f"The saved state belongs to another chip: {found}",
                 remedy="Go on with the chip that the run was begun with",
             )
-        elif position > self._given:
-            raise ChipError(
-                f"The saved run has given {position} commands, its journal knows {self._given}",
-                where=str(self._journal.path), cause="the journal of another run, or an old copy",
-                remedy="Put the run's own journal back",
-            )  # fmt: skip
-        if position != self._position:
-            # Otherwise what was read to come here is read again by whoever comes here again.
-            self._read.clear()
-        self._position, self._saved, self._asked = position, True, None
+        self.go_on_at(position)
+        self._saved = True
 
     def flush(self) -> None:
         """Waits for commands that are under way, and writes what has become of them."""
