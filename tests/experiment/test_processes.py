@@ -51,7 +51,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
         "ACCELERATE_USE_CPU": "1",
     }
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=900, check=False
+        command, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     found = [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
@@ -121,6 +121,20 @@ def test_the_leading_process_settles_what_has_the_time_in_it(pair: Pair) -> None
 
 def test_processes_that_have_drifted_apart_say_so(pair: Pair) -> None:
     assert all("Ranks differ from process to process" in f["refusal"] for f in pair.found)
+
+
+def test_a_trial_that_one_of_them_sees_finished_is_refused_by_both(pair: Pair) -> None:
+    for found in pair.found:
+        assert "finished trials that processes see differ" in found["half finished"]
+        assert "disk that all of them share" in found["half finished"]
+
+
+def test_all_stop_where_the_loss_of_one_is_no_number_or_a_step_ends_in_none(pair: Pair) -> None:
+    """One sample is in one share only; parameters that are no number are alike in all."""
+    for found in pair.found:
+        step, loss = found["diverged"]
+        assert "norm of the parameters became nan in epoch 1" in step
+        assert "loss became nan in epoch 1" in loss
 
 
 def test_the_command_writes_and_speaks_once(pair: Pair) -> None:

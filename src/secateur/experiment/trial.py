@@ -56,7 +56,9 @@ def run_trial(
     """
     together = together or Alone()
     finished = _finished(folder)
+    # All have looked before the leading process writes.
     together.meet()
+    _alike(together, finished is not None, what="The finished trials that processes see")
     if finished is not None:
         return finished
     torch.set_num_threads(recipe.run.threads)
@@ -145,15 +147,19 @@ def _begin(folder: Path, trainer: Trainer, seed: int) -> list[str]:
     """Goes on from the newest checkpoint, if there is one; notes for the result."""
     notes = restore_checkpoint(folder, trainer)
     epoch, together = trainer.progress.epoch, trainer.together
-    check_alike(
-        lambda: torch.tensor([float(epoch)], dtype=torch.float64).to(together.device),
-        what="The checkpoints that processes see",
-        remedy="Put the run directory on a disk that all of them share",
-    )  # fmt: skip
+    _alike(together, epoch, what="The checkpoints that processes see")
     if together.rank:
         # What torch itself draws, for dropout, is another's on every rank.
         torch.manual_seed(key_of(seed, "torch", together.rank, epoch))
     return notes
+
+
+def _alike(together: Processes, seen: int, *, what: str) -> None:
+    """Refuses to go on where processes find different things in the run directory."""
+    check_alike(
+        lambda: torch.tensor([float(seen)], dtype=torch.float64).to(together.device),
+        what=what, remedy="Put the run directory on a disk that all of them share",
+    )  # fmt: skip
 
 
 def _tracked(trial: Trial, recipe: Recipe, folder: Path, track: str) -> Tracked:
