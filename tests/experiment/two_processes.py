@@ -33,7 +33,8 @@ from secateur.tasks.digits_data import load_digits
 
 RUN = (
     "run", "digits", "--arm", "pruned", "--epochs", "2", "--set", "network.channels=4",
-    "--set", "network.hidden=12", "--set", "training.batch_size=64", "--json",
+    "--set", "network.hidden=12", "--set", "training.batch_size=64",
+    "--set", "chip.values.read_noise=0", "--json",
 )  # fmt: skip
 SCENARIOS: dict[str, dict[str, Any]] = {
     "quiet": {"noise": 0.0, "bits": None},
