@@ -126,10 +126,11 @@ class FalteringBoard(ForgetfulBoard):
     """Sends a SET in three parts, and fails once, in the second."""
 
     faltering = True
+    error: type[Exception] = ChipError
 
     def set(self, cells) -> None:
         for number, part in enumerate(torch.tensor_split(cells, 3)):
             if number == 1 and self.faltering:
                 self.faltering = False
-                raise ChipError("The instrument does not answer")
+                raise self.error("The instrument does not answer")
             self.true.set(part)

@@ -187,6 +187,50 @@ def test_a_state_to_go_on_from_needs_its_journal(tmp_path):
         journaled(chip, tmp_path / "other.sqlite").restore(state)
 
 
+def test_what_was_read_up_to_a_saved_state_outlives_two_kills(tmp_path):
+    """One before the next command, one after it: the way there is the same a third time."""
+    chip, cells, reads = ForgetfulBoard(seed=1), torch.arange(60), []
+    for _ in range(3):
+        board = journaled(chip, tmp_path / "j.sqlite")
+        board.place("weight", (5, 6))
+        board.reset(cells)
+        reads.append(board.read_back(cells))
+        if len(reads) == 1:
+            state = board.state()
+        else:
+            board.restore(state)
+            board.set(cells)
+        board.journal.close()
+    assert all(torch.equal(read, reads[0]) for read in reads)
+
+
+@pytest.mark.parametrize("when", ["before", "half", "after"])
+def test_what_was_asked_for_up_to_a_point_is_the_same_whenever_one_comes_there(tmp_path, when):
+    """Though the cells are ahead, and some of their pulses only possibly given."""
+    cells, found, path = torch.arange(60), [], tmp_path / "j.sqlite"
+    chip = ForgetfulBoard(seed=1, fatal=4, when=when)
+    board = journaled(chip, path)
+    board.place("weight", (5, 6))
+    board.reset(cells[:40])
+    state = board.state()
+    for number in range(3):
+        for up in (True, False, True):
+            found.append(board.spent().clone())
+            if number == 0 and len(found) == 3:
+                with pytest.raises(PowerCutError):
+                    board.switch(cells[::2], torch.full((30,), up))
+            else:
+                board.switch(cells[::2], torch.full((30,), up))
+        path = crashed(path) if number == 0 else path
+        board.journal.close()
+        board = journaled(chip, path)
+        board.restore(state)
+    for number in (1, 2):
+        assert all(map(torch.equal, found[:3], found[3 * number :]))
+    assert found[2].max() == 3
+    assert torch.equal(board.spent(), found[0])
+
+
 def test_a_simulated_chip_and_its_journal_go_back_together(tmp_path):
     board = journaled(SimulatedChip(seed=1), tmp_path / "j.sqlite")
     region = board.place("weight", (6, 5))
@@ -228,14 +272,19 @@ def test_cells_that_do_not_follow_are_pulsed_so_often_and_marked(tmp_path):
     assert torch.equal(board.journal.stuck(), stuck_high)
 
 
+@pytest.mark.parametrize("error", [ChipError, OSError, KeyboardInterrupt])
 @pytest.mark.parametrize("resumed", [True, False])
-def test_a_command_that_fails_after_some_pulses_is_read_back_and_not_refused(tmp_path, resumed):
+def test_a_command_that_fails_after_some_pulses_is_read_back_and_not_refused(
+    tmp_path, resumed, error
+):
+    """Before the next command, whatever the failure was called."""
     chip = FalteringBoard(seed=1)
+    chip.error = error
     board = journaled(chip, tmp_path / "j.sqlite")
     board.place("weight", (5, 6))
     cells = torch.arange(60)
     board.reset(cells)
-    with pytest.raises(ChipError, match="does not answer"):
+    with pytest.raises(error, match="does not answer"):
         board.set(cells)
     if resumed:
         board = journaled(chip, crashed(tmp_path / "j.sqlite"))
@@ -253,6 +302,20 @@ def test_a_command_that_fails_after_some_pulses_is_read_back_and_not_refused(tmp
         assert torch.equal(chip.ledger.set[followed], torch.ones(int(followed.sum())).int())
     least, most = (board.journal.counts(60, possible=p).set for p in (False, True))
     assert bool((chip.ledger.set >= least).all() & (chip.ledger.set <= least + most).all())
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_board_that_remembers_is_asked_before_the_next_command_too(tmp_path, when):
+    chip = RememberingBoard(seed=1, fatal=1, when=when)
+    board = journaled(chip, tmp_path / "j.sqlite")
+    board.place("weight", (5, 6))
+    with pytest.raises(PowerCutError):
+        board.reset(torch.arange(30))
+    board.reset(torch.arange(20, 60))
+    assert board.journal.in_doubt() == []
+    assert len(board.notes) == 1
+    assert torch.equal(board.journal.counts(60).reset, chip.true.ledger.reset)
+    assert int(chip.true.ledger.reset[:20].sum()) == (20 if when == "after" else 0)
 
 
 def test_a_served_command_that_fails_after_some_pulses_is_not_given_again(tmp_path):

@@ -16,11 +16,11 @@ from secateur.experiment.runner import run_experiment
 TIMES = ("wall_time_s", "notes")
 
 
-def recipe(epochs: int) -> Recipe:
+def recipe(epochs: int, **search) -> Recipe:
     return Recipe.parse(
         {"task": "digits", "network": {"channels": 3, "hidden": 10},
          "chip": {"circuit": "read-per-product"}, "run": {"arms": ["pruned"]},
-         "training": {"epochs": epochs, "batch_size": 60}}, where="test",
+         "search": search, "training": {"epochs": epochs, "batch_size": 60}}, where="test",
     )  # fmt: skip
 
 
@@ -42,12 +42,12 @@ def ending(folder, state) -> dict:
     return found
 
 
-def survived(tmp_path, *, epochs: int, events: int, seed: int) -> Counts:
+def survived(tmp_path, *, epochs: int, events: int, seed: int, **search) -> Counts:
     ends = []
     for name, number in (("whole", 0), ("disturbed", events)):
         folder = tmp_path / name / "trials" / "trial"
         state = tmp_path / name / "board.sqlite"
-        counts = endure(recipe(epochs), folder, state, events=number, seed=seed)
+        counts = endure(recipe(epochs, **search), folder, state, events=number, seed=seed)
         ends.append(ending(folder, state))
     whole, disturbed = ends
     assert whole["doubts"] == disturbed["doubts"] == []
@@ -63,6 +63,12 @@ def survived(tmp_path, *, epochs: int, events: int, seed: int) -> Counts:
 def test_a_run_survives_kills_of_both_sides_and_cuts(tmp_path):
     counts = survived(tmp_path, epochs=1, events=15, seed=1)
     assert min(counts.client, counts.server) >= 3
+
+
+def test_a_run_with_a_flip_budget_survives_them(tmp_path):
+    """What has been spent is what the run has asked for, though the board is ahead of it."""
+    counts = survived(tmp_path, epochs=1, events=9, seed=2, flip_budget=2)
+    assert min(counts.client, counts.server) >= 2
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from secateur.chip.command import PULSES, Command, Outcome, checked_kind, raw
+from secateur.chip.command import PULSES, Command, Kind, Outcome, checked_kind, raw
 from secateur.chip.ledger import Ledger
 from secateur.chip.sqlite import begun, opened, reported
 from secateur.errors import FileError
@@ -178,8 +178,11 @@ class Journal:
 
     def position(self) -> int:
         """How many commands the run has begun."""
-        rows = self._base.execute("SELECT id FROM commands WHERE id NOT LIKE '%+'")
-        return 1 + max((int(str(i).rpartition(":")[2]) for (i,) in rows), default=-1)
+        rows = self._base.execute(
+            "SELECT SUBSTR(id, ?) FROM commands WHERE id LIKE ? AND id NOT LIKE '%+'",
+            (len(self.run) + 2, f"{self.run}:%"),
+        )
+        return 1 + max((int(number) for (number,) in rows), default=-1)
 
     # --- Reading -----------------------------------------------------------------------------
 
@@ -188,9 +191,19 @@ class Journal:
         self.flush()
         return self._find(identity)
 
-    def entries(self) -> Iterator[Entry]:
-        """All commands, in the order in which they were first given."""
+    def entries(self, *, kind: Kind | None = None, within: str = "") -> Iterator[Entry]:
+        """All commands in the order in which they were first given.
+
+        Args:
+            kind: only these, where given.
+            within: only those whose id begins with this one and a slash.
+        """
         self.flush()
+        if within:
+            begin = f"{within}/"
+            return self._select("WHERE SUBSTR(id, 1, ?) = ? ORDER BY number", (len(begin), begin))
+        if kind is not None:
+            return self._select("WHERE kind = ? ORDER BY number", (kind,))
         return self._select("ORDER BY number")
 
     def in_doubt(self) -> list[Entry]:
