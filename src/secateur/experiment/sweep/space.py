@@ -92,6 +92,12 @@ class Space:
                     f"{path} is no setting of a single trial", where="--over",
                     remedy="Set it for the whole sweep with --set or its option",
                 )  # fmt: skip
+            if path == "chip.address":
+                raise SettingError(
+                    "A sweep cannot go from board to board", where="--over",
+                    cause="several workers would pulse a board at once, and it has one owner",
+                    remedy="Sweep simulated chips, then run `secateur run` once with each board",
+                )  # fmt: skip
             if isinstance(values, tuple):
                 _check_values(path, values)
 
