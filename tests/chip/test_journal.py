@@ -49,7 +49,12 @@ def test_what_is_written_comes_back(tmp_path):
 @pytest.mark.parametrize("kind", ["form", "ramp", "set", "reset", "write_verify"])
 def test_every_kind_of_command_comes_back(tmp_path, kind):
     values = torch.rand(3) * 1e-4 if kind == "write_verify" else None
-    command = Command(kind, CELLS, values, {"width": 1e-6, "voltages": [1.0, 2.5]})
+    pulse = {"width": 1e-6, "compliance": 1e-4}
+    parameters = {
+        "form": {"voltage": 2.5, **pulse}, "ramp": {"voltages": [1.0, 2.5], **pulse},
+        "write_verify": {"tolerance": 0.05, "attempts": 4},
+    }  # fmt: skip
+    command = Command(kind, CELLS, values, parameters.get(kind, {}))
     with Journal(tmp_path / "j.sqlite") as journal:
         journal.begin("a", command)
         assert journal.entry("a").command.digest() == command.digest()

@@ -12,6 +12,7 @@ from secateur.chip.chip import Chip, WriteReport
 from secateur.chip.forming import Forming
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Region
+from secateur.chip.wellformed import check_command
 from secateur.errors import ChipError, nearest
 
 Kind = Literal["place", "form", "ramp", "set", "reset", "switch", "write_verify"]
@@ -33,14 +34,21 @@ class Command:
     Args:
         kind: the method of `Chip` of that name.
         cells: int64 (n,), on the CPU; none for `place`.
-        values: of each cell: boolean `up` of `switch`, siemens of `write_verify`; otherwise None.
+        values: of each cell: boolean `up` of `switch`, siemens (float32) of `write_verify`;
+            otherwise None.
         parameters: the method's other arguments, in plain JSON.
+
+    Raises:
+        ChipError: for values and parameters that are not the kind's.
     """
 
     kind: Kind
     cells: Tensor = field(default_factory=_no_cells)
     values: Tensor | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_command(self.kind, self.cells, self.values, self.parameters)
 
     def digest(self) -> bytes:
         """16 bytes that are equal for equal commands, in every process."""
