@@ -115,6 +115,24 @@ class RememberingBoard(Board):
         return self.known.get(identity)
 
 
+class RefusingBoard(RememberingBoard):
+    """Says of a write, once it is asked for the answer, that it will not have it."""
+
+    closed = False
+
+    def issue(self, identity: str, command: Command) -> Known:
+        known = super().issue(identity, command)
+        return Refused(known.outcome) if command.kind == "write_verify" else known
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Refused(Known):
+    def result(self) -> Outcome:
+        raise ChipError("This chip cannot be written to values")
+
+
 def same_counts(one: Chip, other: Chip) -> bool:
     return all(
         torch.equal(getattr(one.ledger, kind), getattr(other.ledger, kind))

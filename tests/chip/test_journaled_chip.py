@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from boards import FalteringBoard, ForgetfulBoard, PowerCutError, RememberingBoard
+from boards import (
+    FalteringBoard,
+    ForgetfulBoard,
+    PowerCutError,
+    RefusingBoard,
+    RememberingBoard,
+)
 
 from secateur.chip import Chip, Command, FixedVoltage, Journal, JournaledChip, SimulatedChip
+from secateur.chip import answers as answers_module
 from secateur.chip.remembering import Remembering
 from secateur.errors import ChipError, FileError, SettingError
 from secateur.testing import ChipContract
@@ -171,6 +178,47 @@ def test_a_refused_command_leaves_no_pulse_and_no_doubt(tmp_path):
     (entry,) = board.journal.entries()
     assert entry.outcome.how == "refused"
     assert board.journal.counts(0).totals() == {"form": 0, "set": 0, "reset": 0}
+
+
+def test_a_refusal_is_told_once_and_keeps_nothing_open(tmp_path):
+    chip = RefusingBoard(seed=1)
+    board = journaled(chip, tmp_path / "j.sqlite")
+    board.place("weight", (5, 6))
+    with pytest.raises(ChipError, match="cannot be written"):
+        board.write_verify(torch.arange(4), torch.full((4,), 1e-5))
+    board.reset(torch.arange(4))
+    board.close()
+    assert chip.closed
+    with Journal(tmp_path / "j.sqlite") as journal:
+        assert [e.outcome.how for e in journal.entries()] == ["done", "refused", "done"]
+
+
+def test_what_cannot_be_written_at_the_end_keeps_nothing_open(tmp_path, monkeypatch):
+    chip = RefusingBoard(seed=1)
+    board = journaled(chip, tmp_path / "j.sqlite")
+    board.place("weight", (5, 6))
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "flush", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            board.close()
+    assert chip.closed
+    Journal(tmp_path / "j.sqlite").close()
+
+
+def test_an_evaluation_takes_no_more_memory_the_longer_it_is(tmp_path, monkeypatch):
+    """And a run that goes the same way again reads the same, though the cells have changed."""
+    monkeypatch.setattr(answers_module, "MOST", 5000)
+    chip, reads = ForgetfulBoard(seed=1), []
+    for _ in range(2):
+        board = journaled(chip, tmp_path / "j.sqlite")
+        region = board.place("weight", (6, 5))
+        for key in range(60):
+            reads.append(board.read(region, key=key))
+            assert sum(t.nbytes for *_, t in board._answers.held()) <= 5000
+        board.reset(torch.arange(60))
+        board.journal.close()
+        chip.true.set(torch.arange(60))
+    assert all(map(torch.equal, reads[:60], reads[60:]))
 
 
 def test_a_state_to_go_on_from_needs_its_journal(tmp_path):

@@ -4,6 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -110,13 +111,9 @@ class Journal:
                 cause="the run that is resumed does not take the same steps as before",
                 remedy="Resume with the software, data and thread count that it was begun with",
             )  # fmt: skip
-        with reported(self.path), begun(self._base):
-            self._write_ends()
+        with self._writing():
             self._base.execute("DELETE FROM answers WHERE position >= ? AND position < ?", forget)
-            self._base.executemany(
-                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)",
-                [(p, n, _name(t), json.dumps(list(t.shape)), raw(t)) for p, n, t in answers],
-            )
+            self._write_answers(answers)
             if known is not None:
                 self._base.execute(
                     "UPDATE commands SET how = NULL, ended = NULL WHERE id = ?", (identity,)
@@ -150,14 +147,18 @@ class Journal:
     def flush(self) -> None:
         """Makes all that was told durable."""
         if self._ends:
-            with reported(self.path), begun(self._base):
-                self._write_ends()
+            with self._writing():
+                pass
+
+    def keep(self, answers: Sequence[tuple[int, bytes, Tensor]]) -> None:
+        """Makes what was read durable before the next command is: as `begin`."""
+        with self._writing():
+            self._write_answers(answers)
 
     def mark_stuck(self, cells: Tensor, *, identity: str) -> None:
         """Notes cells that no longer follow, and the command that has shown it."""
         now = time.time()
-        with reported(self.path), begun(self._base):
-            self._write_ends()
+        with self._writing():
             rows = [(cell, identity, now) for cell in cells.tolist()]
             self._base.executemany("INSERT OR IGNORE INTO stuck VALUES (?, ?, ?)", rows)
 
@@ -262,8 +263,10 @@ class Journal:
 
     def close(self) -> None:
         """Writes what is left and lets go of the file."""
-        self.flush()
-        self._base.close()
+        try:
+            self.flush()
+        finally:
+            self._base.close()
 
     def __enter__(self) -> "Journal":
         return self
@@ -276,8 +279,22 @@ class Journal:
 
     # --- Inside ------------------------------------------------------------------------------
 
-    def _write_ends(self) -> None:
-        """Within a transaction of the caller's."""
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction, with the ends that are to be written: forgotten once it has."""
+        with reported(self.path), begun(self._base):
+            written = self._write_ends()
+            yield
+        del self._ends[:written]
+
+    def _write_answers(self, answers: Sequence[tuple[int, bytes, Tensor]]) -> None:
+        self._base.executemany(
+            "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)",
+            [(p, n, _name(t), json.dumps(list(t.shape)), raw(t)) for p, n, t in answers],
+        )
+
+    def _write_ends(self) -> int:
+        """Within a transaction of the caller's; how many."""
         self._base.executemany(
             "UPDATE commands SET how = ?, ended = ?, reached = ?, counts = ?, possible = ?, "
             "missed = ? WHERE id = ?",
@@ -287,7 +304,7 @@ class Journal:
                 for identity, o, when in self._ends
             ],
         )  # fmt: skip
-        self._ends.clear()
+        return len(self._ends)
 
     def _find(self, identity: str) -> Entry | None:
         return next(self._select("WHERE id = ?", (identity,)), None)

@@ -1,13 +1,13 @@
 """A chip with a journal: nothing is lost, nothing is done twice."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from secateur.chip import doubt
+from secateur.chip import doubt, recalling
+from secateur.chip.answers import Answers
 from secateur.chip.cells import refuse_foreign, refuse_repeated
 from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
 from secateur.chip.command import (
@@ -25,13 +25,6 @@ from secateur.chip.command import (
 from secateur.chip.journal import Journal
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Region
-from secateur.chip.recalling import (
-    add_asked,
-    asked_before,
-    check_owner,
-    recall_counts,
-    recall_places,
-)
 from secateur.chip.state import ChipState, first_difference
 from secateur.chip.window import Window
 from secateur.errors import ChipError, SecateurError, SettingError
@@ -72,7 +65,7 @@ class JournaledChip(Chip):
         #: What has become of commands that were in doubt, a sentence each.
         self.notes: list[str] = []
         self._position = 0
-        self._read: dict[tuple[int, bytes], Tensor] = {}
+        self._answers = Answers(journal)
         # Positions whose answers are not needed since the state was saved, and whether it was.
         self._past, self._saved = (0, 0), False
         self._sent: list[tuple[str, Answer]] = []
@@ -80,12 +73,12 @@ class JournaledChip(Chip):
         self._asked: Tensor | None = None
         # Whether a command has failed, and nobody knows after how many of its pulses.
         self._failed = False
-        check_owner(chip, journal)
+        recalling.check_owner(chip, journal)
         known = self.placement.cells
         if not (chip.saves or isinstance(chip, RemembersCommands)):
-            recall_places(chip, journal)
+            recalling.recall_places(chip, journal)
         self.notes += doubt.resolve(chip, journal, gone=chip.saves)
-        recall_counts(chip, journal, first=known)
+        recalling.recall_counts(chip, journal, first=known)
         # Commands that an earlier process has begun.
         self._given = 0 if chip.saves else journal.position()
 
@@ -119,7 +112,7 @@ class JournaledChip(Chip):
             )  # fmt: skip
         if position != self._position:
             # Otherwise what was read to come here is read again by whoever comes here again.
-            self._read.clear()
+            self._answers.clear()
         self._position, self._asked = position, None
 
     # --- Programming -------------------------------------------------------------------------
@@ -238,7 +231,7 @@ class JournaledChip(Chip):
         if self._asked is None:
             self._note_outcomes(wait=True)
             cells = self.placement.cells
-            self._asked = asked_before(self._journal, self._position, cells=cells)
+            self._asked = recalling.asked_before(self._journal, self._position, cells=cells)
         return self._asked
 
     def to(self, device: torch.device) -> None:
@@ -290,10 +283,14 @@ class JournaledChip(Chip):
         self._journal.flush()
 
     def close(self) -> None:
-        """Waits for what is under way and closes journal and chip."""
-        self.flush()
-        self._journal.close()
-        self.chip.close()
+        """Waits for what is under way and closes journal and chip, whatever has failed by then."""
+        try:
+            self.flush()
+        finally:
+            try:
+                self._journal.close()
+            finally:
+                self.chip.close()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Chip:
         if not self.saves:
@@ -310,11 +307,8 @@ class JournaledChip(Chip):
 
     def _give(self, command: Command) -> Outcome:
         answer = self._issue(command)
-        if isinstance(answer, Outcome):
-            return answer
-        outcome = self._outcome(*self._sent[-1])
-        self._sent.pop()
-        return outcome
+        # Nobody else is to be told of a refusal.
+        return answer if isinstance(answer, Outcome) else self._outcome(*self._sent.pop())
 
     def _issue(self, command: Command, ending: str = "") -> Outcome | Answer:
         """Gives a command, unless it was given already: an outcome where it is known."""
@@ -335,11 +329,10 @@ class JournaledChip(Chip):
             self.notes += doubt.resolve(self.chip, self._journal)
             self._failed = False
         self._note_outcomes(wait=False)
-        answers = [(*where, found) for where, found in self._read.items()]
         self._journal.begin(
-            identity, command, reason=self.reason, answers=answers, forget=self._past
+            identity, command, reason=self.reason, answers=self._answers.held(), forget=self._past
         )
-        self._read.clear()
+        self._answers.clear()
         self._past = (0, 0)
         self._step()
         asked = isinstance(self.chip, RemembersCommands)
@@ -372,7 +365,7 @@ class JournaledChip(Chip):
         if command.kind in ("place", "write_verify"):
             self._asked = None
         elif self._asked is not None:
-            add_asked(self._asked, command, None)
+            recalling.add_asked(self._asked, command, None)
 
     def _ahead(self) -> bool:
         """Whether an earlier process has been here."""
@@ -382,6 +375,7 @@ class JournaledChip(Chip):
         try:
             outcome = answer.result()
         except UnansweredError:
+            self._failed = True
             raise
         except SecateurError:
             entry = self._journal.entry(identity)
@@ -398,16 +392,10 @@ class JournaledChip(Chip):
     def _answer(self, question: bytes, read: Callable[[], Tensor]) -> Tensor:
         if self.saves:
             return read()
-        where = (self._position, hashlib.blake2b(question, digest_size=16).digest())
-        found = self._journal.answer(*where) if self._ahead() else None
-        if found is None:
-            found = read()
-            self._read[where] = found.detach().cpu().clone()
-        return found
+        return self._answers.ask(self._position, question, read, known=self._ahead())
 
     def _checked(self, cells: Tensor) -> Tensor:
-        cells = cells.cpu().long()
-        total = self.placement.cells
+        cells, total = cells.cpu().long(), self.placement.cells
         refuse_foreign(cells, total=total)
         refuse_repeated(cells, total=total)
         return cells

@@ -116,7 +116,7 @@ def apply(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.safetensors", show_default=False, help="Save the model, and a simulated chip."
+            metavar="FILE.safetensors", show_default=False, help="Save model and simulated chip."
         ),
     ] = None,
     force: Annotated[
