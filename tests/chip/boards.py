@@ -9,8 +9,9 @@ from secateur.chip.command import carry_out
 from secateur.errors import ChipError
 
 
-class PowerCutError(Exception):
-    """The controller is dead; the cells are as the last pulse has left them."""
+class PowerCutError(BaseException):
+    """The controller is dead, and nothing it runs goes on; the cells are as the last pulse left
+    them."""
 
 
 class Board(Chip):
@@ -123,13 +124,14 @@ def same_counts(one: Chip, other: Chip) -> bool:
 
 
 class FalteringBoard(ForgetfulBoard):
-    """Sends a SET in three parts, and fails once, in the second."""
+    """Sends a SET in three parts, and fails once, in the second: by its driver, or underneath."""
 
     faltering = True
+    failure = ChipError
 
     def set(self, cells) -> None:
         for number, part in enumerate(torch.tensor_split(cells, 3)):
             if number == 1 and self.faltering:
                 self.faltering = False
-                raise ChipError("The instrument does not answer")
+                raise self.failure("The instrument does not answer")
             self.true.set(part)

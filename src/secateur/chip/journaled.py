@@ -339,6 +339,9 @@ class JournaledChip(Chip):
             self._journal.end(identity, Outcome.without(entry.command, "refused"))
             raise
         self._journal.end(identity, outcome, at_once=False)
+        if outcome.possible is not None and (entry := self._journal.entry(identity)) is not None:
+            # It was in doubt over there, and nobody has told that yet.
+            self.notes.append(doubt.in_words(entry.command, outcome))
         return outcome
 
     def _note_outcomes(self, *, wait: bool) -> None:
@@ -382,7 +385,8 @@ class JournaledChip(Chip):
                 outcome = None
             else:
                 earlier = [e for e in self._journal.entries() if e.identity != entry.identity]
-                outcome = doubt.read_back(self.chip, command, doubt.sides(earlier, command.cells))
+                before = doubt.sides(earlier, command.cells, stuck=self._journal.stuck())
+                outcome = doubt.read_back(self.chip, command, before)
             outcome = outcome or Outcome.without(command, "not given")
             self.notes.append(doubt.in_words(command, outcome))
             self._journal.end(entry.identity, outcome)

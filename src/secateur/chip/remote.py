@@ -90,7 +90,7 @@ class RemoteChip(Chip):
     def outcome_of(self, identity: str) -> Outcome | None:
         """See `RemembersCommands.outcome_of`."""
         header, arrays = self._link.ask("outcome_of", id=identity).result()
-        return None if header["how"] is None else _outcome(header, arrays)
+        return None if header["how"] is None else Outcome.of_parts(header, arrays)
 
     # --- Programming -------------------------------------------------------------------------
 
@@ -258,12 +258,15 @@ class RemoteChip(Chip):
             return
         if about["again"]:
             return
-        outcome = _outcome(about, arrays)
+        outcome = Outcome.of_parts(about, arrays)
         if command.kind == "place":
             asked = command.parameters
             self.placement.place(
                 asked["name"], tuple(asked["shape"]), inputs_first=asked["inputs_first"]
             )
+        if outcome.possible is not None:
+            # Read back: the board has counted a part of it before, or all that it may have got.
+            self._ledger = None
         if self._ledger is not None:
             self._ledger.extend(self.placement.cells - len(self._ledger.form))
             outcome.add_to(self._ledger)
@@ -301,7 +304,7 @@ class _Issued:
 
     def result(self) -> Outcome:
         """See `Answer.result`."""
-        return _outcome(*self._request.result())
+        return Outcome.of_parts(*self._request.result())
 
 
 def technology_of(text: str) -> Technology:
@@ -314,8 +317,3 @@ def technology_of(text: str) -> Technology:
         path = Path(folder) / "board.toml"
         path.write_text(text, encoding="utf-8")
         return Technology.load(path)
-
-
-def _outcome(header: dict[str, Any], arrays: list[Tensor]) -> Outcome:
-    cells, counts, *missed = arrays
-    return Outcome(header["how"], cells, counts, missed=missed[0] if missed else None)

@@ -15,7 +15,7 @@ import zmq
 from torch import Tensor
 
 from secateur.chip.chip import Chip
-from secateur.chip.command import PULSES, Command, RemembersCommands, checked_kind
+from secateur.chip.command import PULSES, Command, RemembersCommands, UnansweredError, checked_kind
 from secateur.chip.keys import check_secured, key_pair, known_clients
 from secateur.chip.placement import Region
 from secateur.chip.window import Window
@@ -135,7 +135,8 @@ class Server:
             number = header.get("n")
             reply, found = self._answer(header, arrays)
         except SecateurError as error:
-            kind = getattr(error, "kind", "refused")
+            failed = isinstance(error, UnansweredError)
+            kind = "failed" if failed else getattr(error, "kind", "refused")
             if isinstance(error, FrameError | RefusedError):
                 log.warning("%s", error)
             words = {k: getattr(error, k) for k in ("what", "where", "cause", "remedy")}
@@ -236,16 +237,12 @@ class Server:
         self._check_answer(f"the counts of {reached} cells", _COUNTS * reached)
         answer = self._memory.issue(identity, command)
         outcome = answer.result()
-        missed = [] if outcome.missed is None else [outcome.missed]
-        about = {"how": outcome.how, "again": bool(getattr(answer, "again", False))}
-        return about, [outcome.cells, outcome.counts, *missed]
+        about, found = outcome.parts()
+        return {**about, "again": bool(getattr(answer, "again", False))}, found
 
     def _outcome_of(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         outcome = self._memory.outcome_of(str(header["id"]))
-        if outcome is None:
-            return {"how": None}, []
-        missed = [] if outcome.missed is None else [outcome.missed]
-        return {"how": outcome.how}, [outcome.cells, outcome.counts, *missed]
+        return ({"how": None}, []) if outcome is None else outcome.parts()
 
     def _read(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         region = self._region(header)
