@@ -33,8 +33,9 @@ class RemoteChip(Chip):
         owner: who uses it; the same name takes it over from a process that was killed. A name of
             its own where empty.
         keys: folder with the client's keys, needed for all but loopback.
-        patience: seconds without an answer after which a new connection is made.
-        timeout: seconds without an answer after which it is given up.
+        patience: seconds without a word after which a new connection is made; a board at work
+            says so every second.
+        timeout: seconds without a word after which it is given up.
 
     Raises:
         ChipError: where nobody answers, or the board is another's.
