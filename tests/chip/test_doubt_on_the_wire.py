@@ -25,8 +25,8 @@ def program(chip: JournaledChip) -> None:
     chip.flush()
 
 
-def opened(server, path, owner="run") -> JournaledChip:
-    return JournaledChip(RemoteChip(server.address, owner=owner), Journal(path))
+def opened(server, path) -> JournaledChip:
+    return JournaledChip(RemoteChip(server.address, token="of this run and no other"), Journal(path))
 
 
 def agree(client: Journal, server: Journal, chip: Chip) -> None:

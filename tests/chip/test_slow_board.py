@@ -53,13 +53,14 @@ def test_who_comes_while_the_board_is_at_work_is_let_in_and_waits(tmp_path, monk
     if keys:
         make_keys(keys)
     with serving(tmp_path / "b", beat=0.05, keys=keys) as server:
-        first = RemoteChip(server.address, owner="run", keys=keys, patience=1.0, timeout=2.0)
+        who = {"token": "of this run and no other", "keys": keys}
+        first = RemoteChip(server.address, **who, patience=1.0, timeout=2.0)
         region = first.place("w", (4, 5))
         calls = slowed(server, monkeypatch, "read")
         first._ask("read", region, key=1)
         while not calls:
             time.sleep(0.01)
-        second = RemoteChip(server.address, owner="run", keys=keys, **HASTE)
+        second = RemoteChip(server.address, **who, **HASTE)
         assert time.monotonic() - calls[0] > 0.8 * SLOW
         assert second.placement.cells == 40
         second.close()

@@ -14,7 +14,7 @@ from zmq.utils.monitor import parse_monitor_message
 from secateur.chip.command import UnansweredError
 from secateur.chip.keys import check_secured, key_pair, read_key
 from secateur.chip.wire import FrameError, Limits, check_sizes, packed, unpacked
-from secateur.errors import ChipError
+from secateur.errors import ChipError, SettingError
 
 # Requests under way at most: more would fill the memory of a board that is slow.
 _WINDOW = 32
@@ -64,7 +64,8 @@ class Link:
 
     Args:
         address: of the server.
-        owner: who asks; the same name takes the board over from a process that was killed.
+        owner: who asks, for others to read.
+        token: of the owner's own: who has it takes the board over from a process that was killed.
         on_greeting: told what the board says of itself, at every new session.
         keys: folder with `client.secret`, `client.public` and `board.public`.
         patience: seconds without a word after which a new connection is made; a board at work
@@ -78,12 +79,18 @@ class Link:
     """
 
     def __init__(
-        self, address: str, *, owner: str,
+        self, address: str, *, owner: str, token: str,
         on_greeting: Callable[[dict[str, Any]], None], keys: Path | None = None,
         patience: float = 10.0, timeout: float = 60.0,
     ) -> None:  # fmt: skip
         check_secured(address, keys)
+        if len(token) < 16:
+            raise SettingError(
+                f"A token of {len(token)} characters", cause="who guesses it could take the board",
+                remedy="Give 16 or more, as `secrets.token_hex(16)` makes them",
+            )  # fmt: skip
         self.address, self.owner, self._greeted = address, owner, on_greeting
+        self._token = token.encode()
         self._patience, self._timeout, self._keys = patience, timeout, keys
         # Shared by the process: one of its own would wait, when it is collected, for sockets that
         # were left open.
@@ -220,7 +227,7 @@ class Link:
         self._connect()
         assert self._socket is not None
         ask = int.from_bytes(os.urandom(6), "little")
-        hello = {"op": "hello", "n": 0, "owner": self.owner, "ask": ask,
+        hello = {"op": "hello", "n": 0, "owner": self.owner, "token": self._token, "ask": ask,
                  "most": self._limits.array}  # fmt: skip
         self._socket.send_multipart(packed(hello))
         now = time.monotonic()

@@ -1,5 +1,6 @@
 """A chip behind a wire: a board's commands, given to another process."""
 
+import secrets
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
@@ -30,8 +31,9 @@ class RemoteChip(Chip):
 
     Args:
         address: of the server, `tcp://127.0.0.1:5757`.
-        owner: who uses it; the same name takes it over from a process that was killed. A name of
-            its own where empty.
+        owner: who uses it, for others to read; a name of its own where empty.
+        token: 16 characters or more that nobody can guess: who gives the same takes the board over
+            from a process that was killed. One of its own where empty.
         keys: folder with the client's keys, needed for all but loopback.
         patience: seconds without a word after which a new connection is made; a board at work
             says so every second.
@@ -39,12 +41,12 @@ class RemoteChip(Chip):
 
     Raises:
         ChipError: where nobody answers, or the board is another's.
-        SettingError: for an address that others can reach, without keys.
+        SettingError: for an address that others can reach, without keys; for a short token.
         FileError: for keys that cannot be read.
     """
 
     def __init__(
-        self, address: str, *, owner: str = "", keys: str | Path | None = None,
+        self, address: str, *, owner: str = "", token: str = "", keys: str | Path | None = None,
         patience: float = 10.0, timeout: float = 60.0,
     ) -> None:  # fmt: skip
         # Ids of commands that come without one must not have been used before.
@@ -57,8 +59,9 @@ class RemoteChip(Chip):
         self._ledger: Ledger | None = None
         self._formed: Tensor | None = None
         self._link = Link(
-            address, owner=owner or self._name, on_greeting=self._greeted,
-            keys=None if keys is None else Path(keys), patience=patience, timeout=timeout,
+            address, owner=owner or self._name, token=token or secrets.token_hex(16),
+            on_greeting=self._greeted, keys=None if keys is None else Path(keys), patience=patience,
+            timeout=timeout,
         )  # fmt: skip
 
     @property

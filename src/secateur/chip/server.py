@@ -1,5 +1,6 @@
 """Serving a chip to another process: one owner, requests in order, nothing taken on trust."""
 
+import hmac
 import logging
 import math
 import os
@@ -24,6 +25,8 @@ from secateur.errors import ChipError, SecateurError
 log = logging.getLogger("secateur.server")
 # Bytes of one cell's pulses of each kind.
 _COUNTS = 4 * len(PULSES)
+# Bytes of a token at least: what cannot be guessed.
+_TOKEN = 16
 # Bytes that any client must accept in an array.
 _LEAST = 1 << 10
 _Reply = tuple[dict[str, Any], list[Tensor]]
@@ -32,6 +35,8 @@ _Reply = tuple[dict[str, Any], list[Tensor]]
 @dataclass
 class _Owner:
     name: str
+    # Known to it alone; never said to anybody.
+    token: bytes
     session: bytes
     expected: int
     seen: float
@@ -151,10 +156,14 @@ class Server:
         name, now, owner = header.get("owner"), time.monotonic(), self._owner
         if not isinstance(name, str) or not 0 < len(name) <= 200:
             raise FrameError("A message was refused: who asks has no name")
+        token = header.get("token")
+        if not isinstance(token, bytes) or not _TOKEN <= len(token) <= 200:
+            raise FrameError("A message was refused: who asks has no token of its own")
         most = header.get("most")
         if type(most) is not int or most < _LEAST:
             raise FrameError("A message was refused: who asks accepts no arrays")
-        if owner is not None and owner.name != name and now < owner.seen + self._lease:
+        same = owner is not None and hmac.compare_digest(owner.token, token)
+        if owner is not None and not same and now < owner.seen + self._lease:
             left = owner.seen + self._lease - now
             raise RefusedError(
                 "busy", f"The board is in use by {owner.name!r}, for {left:.0f} s after its last "
@@ -163,7 +172,7 @@ class Server:
             )  # fmt: skip
         if owner is not None:
             self._former.add(owner.session)
-        self._owner = _Owner(name, os.urandom(16), 1, now, min(most, self._limits.array))
+        self._owner = _Owner(name, token, os.urandom(16), 1, now, min(most, self._limits.array))
         log.info("The board is lent to %r", name)
         chip = self._chip()
         regions = [[r.name, list(r.shape), r.inputs_first] for r in chip.placement.regions]

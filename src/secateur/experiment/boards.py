@@ -1,5 +1,6 @@
 """A board in the loop of a run: opened with the trial's journal, one trial to one board."""
 
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,8 +37,9 @@ def open_board(settings: ChipSettings, journal: Path) -> JournaledChip:
     assert settings.address is not None
     book = Journal(journal)
     board = RemoteChip(
-        settings.address, owner=f"run {book.run}", keys=settings.keys, timeout=_TIMEOUT
-    )
+        settings.address, owner=f"run {book.run[:8]}", token=_token(book), keys=settings.keys,
+        timeout=_TIMEOUT,
+    )  # fmt: skip
     own = {"technology": technology_of(settings).identity()}
     if found := first_difference(own, {"technology": board.technology.identity()}):
         raise SettingError(
@@ -46,6 +48,15 @@ def open_board(settings: ChipSettings, journal: Path) -> JournaledChip:
             remedy=f"Set chip.technology and chip.values to the board's ({board.technology.name})",
         )  # fmt: skip
     return JournaledChip(board, book)
+
+
+def _token(book: Journal) -> str:
+    """What the run alone knows, kept with its journal: by it a resumed run gets its board back."""
+    token = book.note("token")
+    if token is None:
+        token = secrets.token_hex(16)
+        book.set_note("token", token)
+    return token
 
 
 def board_at(settings: ChipSettings, *, address: str | None = None) -> Chip:
