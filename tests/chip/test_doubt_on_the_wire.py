@@ -26,7 +26,8 @@ def program(chip: JournaledChip) -> None:
 
 
 def opened(server, path) -> JournaledChip:
-    return JournaledChip(RemoteChip(server.address, token="of this run and no other"), Journal(path))
+    remote = RemoteChip(server.address, token="of this run and no other")
+    return JournaledChip(remote, Journal(path))
 
 
 def agree(client: Journal, server: Journal, chip: Chip) -> None:
@@ -47,7 +48,7 @@ def agree(client: Journal, server: Journal, chip: Chip) -> None:
 @pytest.mark.parametrize("restarted", [False, True])
 def test_what_was_possibly_given_is_counted_and_said_by_its_user(tmp_path, failure, restarted):
     chip = FalteringBoard(seed=1)
-    chip.failure = failure
+    chip.error = failure
     with serving_driven(chip, tmp_path / "s.sqlite") as server:
         first = opened(server, tmp_path / "c.sqlite")
         with pytest.raises(ChipError, match="failed: The instrument does not answer"):

@@ -78,6 +78,20 @@ def test_a_recipe_that_varies_settings_of_its_own_is_refused():
         plan(*TWO, settings={"run.vary": {"search.dead_band": [0.0, 0.1]}})
 
 
+BOARD = "tcp://127.0.0.1:5757"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"chip.address": BOARD}, {"arms.pruned.chip.address": BOARD}]
+)
+def test_a_board_is_no_part_of_a_sweep(settings):
+    """Several workers would pulse one real chip: refused without asking it."""
+    with pytest.raises(SettingError, match=r"cannot use a board \(tcp://127.*`secateur run`"):
+        plan(*TWO, settings=settings)
+    with pytest.raises(SettingError, match=r"from board to board.*has one owner"):
+        Space.from_words([f"chip.address={BOARD},tcp://127.0.0.1:5858"])
+
+
 @pytest.mark.parametrize("how", [{}, {"random": 3}, {"optimise": "loss", "trials": 5}])
 def test_a_plan_comes_back_from_its_directory(tmp_path, how):
     made = plan(*TWO, **how)

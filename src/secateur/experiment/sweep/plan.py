@@ -99,6 +99,7 @@ class Plan:
                 "The recipe varies settings of its own", where="run.vary",
                 remedy="Sweep them with --over, and leave run.vary out",
             )  # fmt: skip
+        _refuse_boards(recipe)
         if trials < 1:
             raise SettingError(f"--trials {trials} tries nothing", remedy="Give at least 1")
         task = task_named(recipe.task.name)
@@ -256,6 +257,17 @@ def counted(plan: Plan) -> int:
             remedy="Name fewer values, or draw from them with --random N or --optimise METRIC",
         )
     return total
+
+
+def _refuse_boards(recipe: Recipe) -> None:
+    for own in (recipe, *map(recipe.for_arm, recipe.run.arms)):
+        if own.chip.address is not None:
+            raise SettingError(
+                "A sweep cannot use a board", where=own.chip.address,
+                cause="several workers would pulse it at once, and each trial needs a fresh chip",
+                remedy="Leave chip.address out, which simulates chips, or use `secateur run` with "
+                "one arm",
+            )  # fmt: skip
 
 
 def _grouped(number: int) -> str:
