@@ -81,9 +81,7 @@ def test_a_recipe_that_varies_settings_of_its_own_is_refused():
 BOARD = "tcp://127.0.0.1:5757"
 
 
-@pytest.mark.parametrize(
-    "settings", [{"chip.address": BOARD}, {"arms.pruned.chip.address": BOARD}]
-)
+@pytest.mark.parametrize("settings", [{"chip.address": BOARD}, {"arms.pruned.chip.address": BOARD}])
 def test_a_board_is_no_part_of_a_sweep(settings):
     """Several workers would pulse one real chip: refused without asking it."""
     with pytest.raises(SettingError, match=r"cannot use a board \(tcp://127.*`secateur run`"):
