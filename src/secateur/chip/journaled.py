@@ -380,6 +380,9 @@ class JournaledChip(Chip):
             self._journal.end(identity, Outcome.without(entry.command, "refused"))
             raise
         self._journal.end(identity, outcome, at_once=False)
+        if outcome.possible is not None and (entry := self._journal.entry(identity)) is not None:
+            # It was in doubt over there, and nobody has told that yet.
+            self.notes.append(doubt.in_words(entry.command, outcome))
         return outcome
 
     def _note_outcomes(self, *, wait: bool) -> None:
