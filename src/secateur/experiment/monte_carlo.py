@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from joblib import Parallel, delayed
-from scipy.stats import beta
+from scipy.special import betaincinv
 from torch import nn
 
 from secateur.chip import SimulatedChip
@@ -200,8 +200,8 @@ def yield_of(values: Sequence[float], threshold: float) -> tuple[float, float, f
     Clopper and Pearson, Biometrika 26 (1934) 404: quantiles of beta distributions.
     """
     good, number = sum(value >= threshold for value in values), len(values)
-    low = 0.0 if good == 0 else float(beta.ppf(0.025, good, number - good + 1))
-    high = 1.0 if good == number else float(beta.ppf(0.975, good + 1, number - good))
+    low = 0.0 if good == 0 else float(betaincinv(good, number - good + 1, 0.025))
+    high = 1.0 if good == number else float(betaincinv(good + 1, number - good, 0.975))
     return good / number, low, high
 
 

@@ -1,7 +1,6 @@
 """Handwritten digits, 8 x 8, that come with scikit-learn: no download."""
 
 import torch
-from sklearn.datasets import load_digits as load_bundled_digits
 
 from secateur.tasks.data import Data, Split, stratified
 
@@ -20,6 +19,9 @@ def load_digits() -> Data[Split]:
     Returns:
         Inputs (N, 1, 8, 8), float32 from 0 (paper) to 1 (full ink, 16 in the file); targets (N,).
     """
+    # Half a second to import, for whoever does anything else.
+    from sklearn.datasets import load_digits as load_bundled_digits
+
     bundled = load_bundled_digits()
     inputs = torch.from_numpy(bundled.images).to(torch.float32).div_(_BRIGHTEST).unsqueeze(1)
     targets = torch.from_numpy(bundled.target).to(torch.int64)

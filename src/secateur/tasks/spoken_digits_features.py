@@ -28,7 +28,6 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dct, rfft
-from scipy.signal import get_window
 
 from secateur.errors import SettingError
 
@@ -83,6 +82,9 @@ def band_powers(samples: Array, count: int, window: int) -> Array:
     Returns:
         (1 + N // 256, count).
     """
+    # A tenth of a second to import, for whoever does anything else.
+    from scipy.signal import get_window
+
     frames = _frames(samples, window, beyond="constant") * get_window("hann", window)
     spectra = rfft(frames, overwrite_x=True)
     result: Array = (spectra.real**2 + spectra.imag**2) @ mel_bands(count, window).T
