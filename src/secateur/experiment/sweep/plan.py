@@ -4,12 +4,14 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from secateur.errors import FileError, SettingError, nearest
 from secateur.experiment.arms import ARMS
 from secateur.experiment.checks import check_settings
+from secateur.experiment.paths import absolute_value, with_absolute_paths
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.setting import Part, Trial
 from secateur.experiment.sweep.space import Point, Range, Space, Value
@@ -113,7 +115,9 @@ class Plan:
                 f"{task.name} is not measured by {optimise!r}", where="--optimise",
                 remedy=nearest(optimise, known),
             )  # fmt: skip
-        settled = recipe.with_settings({"run.split": PART})
+        # Workers may stand in other folders than this process.
+        settled = with_absolute_paths(recipe.with_settings({"run.split": PART}))
+        space = space.mapped(partial(absolute_value, task=task))
         metric = optimise or task.metrics[0].name
         plan = cls(settled, space, random, metric, None if optimise is None else trials)
         if plan.kind == "grid":
