@@ -86,7 +86,7 @@ def _round_keys(key: int) -> list[tuple[int, int]]:
     return [((low + n * _WEYL[0]) & _WORD, (high + n * _WEYL[1]) & _WORD) for n in steps]
 
 
-def cell_words(cells: Tensor, counts: Tensor | int, *, seed: int, purpose: int) -> Tensor:
+def cell_words(cells: Tensor, counts: Tensor | int, *, seed: int, purpose: Tensor | int) -> Tensor:
     """Four random words (4, n) per cell address, for the given pulse count and purpose."""
     counters = torch.empty((4, cells.numel()), dtype=torch.int64, device=cells.device)
     counters[0] = cells & _WORD

@@ -115,6 +115,24 @@ class RememberingBoard(Board):
         return self.known.get(identity)
 
 
+class RefusingBoard(RememberingBoard):
+    """Says of a write, once it is asked for the answer, that it will not have it."""
+
+    closed = False
+
+    def issue(self, identity: str, command: Command) -> Known:
+        known = super().issue(identity, command)
+        return Refused(known.outcome) if command.kind == "write_verify" else known
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Refused(Known):
+    def result(self) -> Outcome:
+        raise ChipError("This chip cannot be written to values")
+
+
 def same_counts(one: Chip, other: Chip) -> bool:
     return all(
         torch.equal(getattr(one.ledger, kind), getattr(other.ledger, kind))
@@ -126,10 +144,11 @@ class FalteringBoard(ForgetfulBoard):
     """Sends a SET in three parts, and fails once, in the second."""
 
     faltering = True
+    error: type[Exception] = ChipError
 
     def set(self, cells) -> None:
         for number, part in enumerate(torch.tensor_split(cells, 3)):
             if number == 1 and self.faltering:
                 self.faltering = False
-                raise ChipError("The instrument does not answer")
+                raise self.error("The instrument does not answer")
             self.true.set(part)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from secateur.chip import FixedVoltage, Geometry, Region, SimulatedChip
+from secateur.errors import SettingError
 
 
 def placed(seed: int = 0, **options: object) -> tuple[SimulatedChip, Region]:
@@ -123,6 +124,28 @@ def test_a_deep_copy_is_an_independent_snapshot(original_first: bool) -> None:
     # The copy goes on as the original would have: same draws for the same pulses.
     kept.set(cells_of(region))
     assert torch.equal(kept.conductance(region), pulsed.conductance(region))
+
+
+def test_another_future_draws_pulses_anew_around_what_is_frozen_at_birth() -> None:
+    chip, region = placed()
+    twin = copy.deepcopy(chip)
+    twin.future = 7
+    assert torch.equal(twin.conductance(region), chip.conductance(region))
+    for one in (chip, twin):
+        one.reset(cells_of(region))
+        low = one.conductance(region)
+        one.set(cells_of(region))
+    moved = low != twin.conductance(region)
+    own, other = chip.conductance(region)[moved], twin.conductance(region)[moved]
+    assert len(own) > 300
+    assert not bool((own == other).any())
+    # What is frozen is common to both: of the logarithms' variance, the device's share.
+    law = chip.technology
+    share = law.high_device_spread**2 / (law.high_device_spread**2 + law.high_cycle_spread**2)
+    both = torch.stack([own, other]).log()
+    assert float(torch.corrcoef(both)[0, 1]) == pytest.approx(share, abs=0.1)
+    with pytest.raises(SettingError, match="future"):
+        chip.restore(twin.state())
 
 
 def test_moving_to_the_device_it_is_on_changes_nothing() -> None:

@@ -99,7 +99,7 @@ def board(tmp_path_factory):
 
 
 def pulses(chip) -> list[torch.Tensor]:
-    (counts,) = chip._link.ask("ledger").result()[1]
+    (counts,) = chip._link.ask("ledger", first=0, count=40).result()[1]
     return counts
 
 
@@ -159,7 +159,7 @@ def test_a_stranger_without_the_session_is_refused(board):
     for session in (None, b"", bytes(16), "x", 3, [], {}):
         reply = asked(line, packed({**command, "session": session}, [torch.arange(9)]))
         assert reply["error"]["kind"] == "unknown"
-    reply = asked(line, packed({"op": "hello", "n": 0, "owner": "stranger"}))
+    reply = asked(line, packed({"op": "hello", "n": 0, "owner": "stranger", "most": 1 << 20}))
     assert reply["error"]["kind"] == "busy"
     assert "in use by 'owner'" in reply["error"]["what"]
     assert torch.equal(pulses(chip), before)

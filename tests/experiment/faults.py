@@ -38,7 +38,7 @@ CLIENT_POINTS = [
     (checkpoint, "write_tensors"), (checkpoint, "pack"),
 ]  # fmt: skip
 SERVER_POINTS = [
-    (Board, "_keep"), (Board, "issue"), (Board, "_load"), (Board, "_snapshot"),
+    (Board, "_keep"), (Board, "issue"), (Board, "_loaded"), (Board, "_snapshot"),
     (board_module, "carry_out"), (Server, "_answer"), (Server, "_greet"), (Server, "_serve_one"),
 ]  # fmt: skip
 

@@ -1,11 +1,15 @@
 """Monte-Carlo: draws that are keyed, of what is random after training and of nothing else."""
 
+import copy
+
 import numpy as np
 import pytest
+import torch
 from scipy.stats import binom
 
 from secateur.errors import FileError, SettingError
 from secateur.experiment.checkpoint import restore_checkpoint
+from secateur.experiment.evaluate import chip_of
 from secateur.experiment.monte_carlo import Hardship, drawn, monte_carlo, summaries, yield_of
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.runner import run_experiment
@@ -68,6 +72,58 @@ def test_without_noise_and_hardship_nothing_is_left_to_draw(tmp_path):
     found = monte_carlo(tmp_path / "run", draws=3)
     (trial,) = record["results"][0]["trials"]
     assert set(figures(found, "pruned")) == {trial["validation"]["loss"]}
+
+
+def test_all_networks_are_measured_on_one_part(tmp_path):
+    quiet = {"run.arms": ["pruned"], "run.split": "both", "chip.values.read_noise": 0.0}
+    (group,) = run_experiment(small(**quiet), tmp_path / "run")["results"]
+    assert figures(found := monte_carlo(tmp_path / "run", draws=2), "pruned") == [
+        trial["test"]["loss"] for trial in group["trials"]
+    ]
+    assert found["part"] == "test"
+    # As if the run had been ended before its last trials.
+    (tmp_path / "run/trials/pruned-chip0/result.json").unlink()
+    assert figures(found := monte_carlo(tmp_path / "run", draws=2), "pruned") == [
+        trial["validation"]["loss"] for trial in group["trials"]
+    ]
+    assert found["part"] == "validation"
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.2])
+def test_cells_that_fail_stay_the_cells_of_their_chip(tmp_path, spread):
+    """What is frozen at birth stays: without a spread from pulse to pulse, a cell has one low and
+    one high state, in every future. With one, it fails to another state in each."""
+    still = {"high_cycle_spread": spread, "low_cycle_spread": spread, "read_noise": 0.0}
+    law = {f"chip.values.{name}": value for name, value in still.items()}
+    recipe = small(**{"run.arms": ["pruned"], "run.chips": 1, "training.epochs": 1, **law})
+    run_experiment(recipe, tmp_path / "run")
+    trial = Trial("pruned", "", {}, 0, "validation")
+    setting = set_up(trial, recipe, data=None, folder=tmp_path / "run/trials" / trial.name)
+    restore_checkpoint(tmp_path / "run" / trained_in(trial, recipe), setting.trainer)
+    setting.trainer.run(lambda line: None)
+    model = setting.trainer.model
+
+    def conductances(chip) -> torch.Tensor:
+        return torch.cat([chip.conductance(region).view(-1) for region in chip.placement.regions])
+
+    futures = [
+        conductances(chip_of(drawn(setting, model, seed=seed, hardship=Hardship(failed=1.0))))
+        for seed in (1, 2)
+    ]
+    own = copy.deepcopy(chip_of(model))
+    everyone = torch.arange(len(futures[0]))
+    own.reset(everyone)
+    low = conductances(own)
+    own.set(everyone)
+    high = conductances(own)
+    if not spread:
+        assert all(bool(((cells == low) | (cells == high)).all()) for cells in futures)
+    middle = (low * high).sqrt()
+    raised = [(low != high) & (cells > middle) for cells in futures]
+    # Half of the cells fail high, and which half is drawn anew.
+    twice = raised[0] & raised[1]
+    assert float(twice.sum()) == pytest.approx(0.25 * int((low != high).sum()), rel=0.15)
+    assert bool(((futures[0] == futures[1])[twice] == (not spread)).all())
 
 
 def test_hardship_costs_accuracy_and_new_norms_give_some_back(run):

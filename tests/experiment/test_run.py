@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from secateur.circuit import Converters, Ideal, ReadPerStep, Wired
-from secateur.errors import DivergedError, FileError, SettingError
+from secateur.errors import DivergedError, FileError, SecateurError, SettingError
+from secateur.experiment import runner
 from secateur.experiment.arms import ARMS, circuit_from
 from secateur.experiment.recipe import ARM_NAMES, Recipe
 from secateur.experiment.runner import run_experiment
@@ -94,6 +95,24 @@ def test_a_varied_setting_makes_a_variant_each(tmp_path):
     ]
     forms = [group["trials"][0]["physics"]["forming"] for group in record["results"]]
     assert forms == ["full", "half", "ramp"]
+
+
+def _ended_by_the_system(*_, **__):
+    """A trial over which the system ends the process, as it does where memory is short."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_the_system_ends_is_told_from_a_fault_and_the_run_goes_on(
+    tmp_path, monkeypatch
+):
+    recipe = small(**{"run.arms": ["pruned"], "run.chips": 2, "training.epochs": 1})
+    with monkeypatch.context() as short:
+        short.setattr(os, "cpu_count", lambda: 2)
+        short.setattr(runner, "_isolated", _ended_by_the_system)
+        with pytest.raises(SecateurError, match=r"ended by the system.*memory.*--resume"):
+            run_experiment(recipe, tmp_path / "run")
+    record = run_experiment(recipe, tmp_path / "run", resume=True)
+    assert len(record["results"][0]["trials"]) == 2
 
 
 def test_an_arm_runs_once_where_a_varied_setting_makes_no_difference_to_it(tmp_path):

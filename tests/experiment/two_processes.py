@@ -19,10 +19,13 @@ from secateur.chip import SimulatedChip
 from secateur.circuit import InputConverter
 from secateur.circuit.blocks import extent
 from secateur.device import Technology
+from secateur.errors import ChipError, DivergedError
 from secateur.experiment.norms import share_norms
 from secateur.experiment.processes import Processes, agreed, check_alike, processes
-from secateur.experiment.recipe import Training
+from secateur.experiment.recipe import Recipe, Training
+from secateur.experiment.setting import Trial
 from secateur.experiment.training import Trainer
+from secateur.experiment.trial import run_trial
 from secateur.network import prune_, pruned_weights
 from secateur.tasks import Split
 from secateur.tasks.digits import DigitsNetwork
@@ -30,7 +33,8 @@ from secateur.tasks.digits_data import load_digits
 
 RUN = (
     "run", "digits", "--arm", "pruned", "--epochs", "2", "--set", "network.channels=4",
-    "--set", "network.hidden=12", "--set", "training.batch_size=64", "--json",
+    "--set", "network.hidden=12", "--set", "training.batch_size=64",
+    "--set", "chip.values.read_noise=0", "--json",
 )  # fmt: skip
 SCENARIOS: dict[str, dict[str, Any]] = {
     "quiet": {"noise": 0.0, "bits": None},
@@ -91,6 +95,46 @@ def whole_batch() -> tuple[Tensor, Tensor]:
     return inputs, torch.randn(8, 3, 5, 5, generator=source)
 
 
+class Rootless(nn.Module):
+    """Finite logits whose gradient is no number: of a root at zero, times zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2, 3))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs @ (self.weight + 0.0 * self.weight.sqrt())
+
+
+def divergence(together: Processes, *, broken: int | None) -> str:
+    """What one step of eight samples ends with, of which one may be no number."""
+    inputs = torch.ones(8, 2)
+    if broken is not None:
+        inputs[broken] = float("nan")
+    model: nn.Module = Rootless() if broken is None else nn.Linear(2, 3)
+    loop = Training(epochs=1, batch_size=8)
+    samples = Split(inputs, torch.arange(8) % 3)
+    try:
+        Trainer(model, samples, loop, seed=0, together=together).run(lambda line: None)
+    except DivergedError as refusal:
+        return str(refusal)
+    return ""
+
+
+def half_finished(folder: Path, together: Processes) -> str:
+    """What becomes of a trial that only the first of two processes sees finished."""
+    trial, own = Trial("pruned", "", {}, 0, "test"), Recipe.parse({"task": "digits"}, where="test")
+    place = folder / f"seen-by-{together.rank}" / "trials" / trial.name
+    place.mkdir(parents=True)
+    if together.leads:
+        (place / "result.json").write_text("{}")
+    try:
+        run_trial(trial, own, place, data=None, report=lambda line: None, together=together)
+    except ChipError as refusal:
+        return str(refusal)
+    return ""
+
+
 def main() -> None:
     """All scenarios, then the command."""
     folder, together = Path(sys.argv[1]), processes()
@@ -111,6 +155,8 @@ def main() -> None:
         check_alike(lambda: torch.tensor([float(together.rank)]), what="Ranks", remedy="None")
     except RuntimeError as refusal:
         found["refusal"] = str(refusal)
+    found["half finished"] = half_finished(folder, together)
+    found["diverged"] = [divergence(together, broken=broken) for broken in (None, 3)]
     (folder / f"{together.rank}.json").write_text(json.dumps(found), encoding="utf-8")
     from secateur.cli.main import run_command_line
 

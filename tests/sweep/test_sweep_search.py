@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from statistics import median
 
 import pytest
 from test_sweep_run import HerePool
@@ -63,17 +64,33 @@ def test_the_best_is_the_best_of_those_that_have_finished(searched):
 
 
 def test_hopeless_trials_are_abandoned_and_that_is_recorded(searched):
-    """Each abandoned one was below the median of the others at that epoch."""
+    """Those whose best so far was below the median of five or more before them at that epoch, no
+    others."""
+    from secateur.experiment.sweep.search import storage_in
+
     _, results, out = searched
-    abandoned = [row for row in results["rows"] if row["state"] == "abandoned"]
-    assert abandoned
-    for row in abandoned:
-        assert row["epochs"] < 3
-        assert row["accuracy"] is None
+    tried = optuna.load_study(study_name="pruned", storage=storage_in(out)).trials
+    rows = {row["run"]: row for row in results["rows"]}
+    finished: list[dict[int, float]] = []
+    for number, trial in enumerate(tried):
+        values = trial.intermediate_values
+        hopeless = [
+            epoch for epoch in sorted(values)
+            if len(finished) >= 5
+            and max(values[e] for e in values if e <= epoch)
+            < median(before[epoch] for before in finished)
+        ]  # fmt: skip
+        row = rows[f"{number:04d}-pruned"]
+        assert row["state"] == ("abandoned" if hopeless else "finished")
+        if not hopeless:
+            finished.append(values)
+            continue
+        assert (row["epochs"], row["accuracy"]) == (hopeless[0], None)
         place = out / "runs" / row["run"] / "trials/pruned-chip0-validation"
         assert not (place / "result.json").exists()
         told = json.loads((place / "abandoned.json").read_text())
-        assert told["value"] < results["best"]["pruned"]["mean"]
+        assert (told["epochs"], told["value"]) == (hopeless[0], values[hopeless[0]])
+    assert 0 < len(finished) < len(tried)
 
 
 def test_interrupted_and_resumed_it_tries_the_same_points_with_the_same_figures(searched, tmp_path):

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from secateur.chip.chip import Chip, WriteReport
+from secateur.chip.forming import Forming
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Region
+from secateur.chip.wellformed import check_command
 from secateur.errors import ChipError, nearest
 
 Kind = Literal["place", "form", "ramp", "set", "reset", "switch", "write_verify"]
@@ -32,14 +34,21 @@ class Command:
     Args:
         kind: the method of `Chip` of that name.
         cells: int64 (n,), on the CPU; none for `place`.
-        values: of each cell: boolean `up` of `switch`, siemens of `write_verify`; otherwise None.
+        values: of each cell: boolean `up` of `switch`, siemens (float32) of `write_verify`;
+            otherwise None.
         parameters: the method's other arguments, in plain JSON.
+
+    Raises:
+        ChipError: for values and parameters that are not the kind's.
     """
 
     kind: Kind
     cells: Tensor = field(default_factory=_no_cells)
     values: Tensor | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_command(self.kind, self.cells, self.values, self.parameters)
 
     def digest(self) -> bytes:
         """16 bytes that are equal for equal commands, in every process."""
@@ -139,20 +148,40 @@ class RemembersCommands(Protocol):
         ...
 
 
+@runtime_checkable
+class FormedApart(Protocol):
+    """A chip whose weights get their cells without a pulse, and are formed by separate commands.
+
+    So that a crash between two forming pulses leaves these in doubt, and not where weights lie; and
+    so that a new process can allot the cells of the old one again.
+    """
+
+    forming: Forming
+
+    def allot(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:
+        """Gives a weight its cells, and leaves them as they are.
+
+        Raises:
+            ChipError: where there is no room.
+        """
+        ...
+
+
 def carry_out(chip: Chip, command: Command) -> Outcome:
     """Gives a command to a chip by its method, and counts by its ledger.
+
+    A `place` on a chip that is formed apart allots the cells; forming them is left to the caller.
 
     Raises:
         ChipError: where the chip refuses it.
         SettingError: for a placement that is none.
     """
     cells, asked = command.cells, command.parameters
-    before = None if command.each_once() is not None else _counts(chip.ledger, cells)
+    before = None if command.each_once() is not None else counts_of(chip.ledger, cells)
     missed = None
     if command.kind == "place":
-        region = chip.place(
-            asked["name"], tuple(asked["shape"]), inputs_first=asked["inputs_first"]
-        )
+        place = chip.allot if isinstance(chip, FormedApart) else chip.place
+        region = place(asked["name"], tuple(asked["shape"]), inputs_first=asked["inputs_first"])
         cells = torch.arange(region.cells.start, region.cells.stop)
         before = torch.zeros((3, len(cells)), dtype=torch.int32)
     elif command.kind == "switch":
@@ -163,7 +192,7 @@ def carry_out(chip: Chip, command: Command) -> Outcome:
         missed = chip.write_verify(cells, command.values, **asked).missed.cpu()
     else:
         getattr(chip, command.kind)(cells, **asked)
-    counts = command.each_once() if before is None else _counts(chip.ledger, cells) - before
+    counts = command.each_once() if before is None else counts_of(chip.ledger, cells) - before
     assert counts is not None
     return Outcome("done", cells, counts, missed=missed)
 
@@ -208,5 +237,6 @@ def raw(tensor: Tensor) -> bytes:
     return tensor.detach().cpu().contiguous().numpy().tobytes()
 
 
-def _counts(ledger: Ledger, cells: Tensor) -> Tensor:
+def counts_of(ledger: Ledger, cells: Tensor) -> Tensor:
+    """Pulses that cells have received by a ledger, int32 (3, n), in the order of PULSES."""
     return torch.stack([getattr(ledger, name)[cells].cpu() for name in PULSES])

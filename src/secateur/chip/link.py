@@ -13,11 +13,13 @@ from zmq.utils.monitor import parse_monitor_message
 
 from secateur.chip.command import UnansweredError
 from secateur.chip.keys import check_secured, key_pair, read_key
-from secateur.chip.wire import FrameError, Limits, packed, unpacked
+from secateur.chip.wire import FrameError, Limits, check_sizes, packed, unpacked
 from secateur.errors import ChipError
 
 # Requests under way at most: more would fill the memory of a board that is slow.
 _WINDOW = 32
+# Bytes of a session's name.
+_SESSION = 16
 # Seconds from a connection that failed to the next.
 _PAUSE = 0.02
 
@@ -78,7 +80,7 @@ class Link:
 
     def __init__(
         self, address: str, *, owner: str,
-        on_greeting: Callable[[dict[str, Any], list[Tensor]], None], keys: Path | None = None,
+        on_greeting: Callable[[dict[str, Any]], None], keys: Path | None = None,
         patience: float = 10.0, timeout: float = 60.0,
     ) -> None:  # fmt: skip
         check_secured(address, keys)
@@ -89,7 +91,8 @@ class Link:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._socket: zmq.Socket[bytes] | None = None
         self._monitor: Any = None
-        self._limits = Limits()
+        # What is accepted here, and what the board accepts.
+        self._limits = self._there = Limits()
         self._waiting: OrderedDict[int, Request] = OrderedDict()
         self._session, self._number = b"", 1
         self._progress = time.monotonic()
@@ -99,7 +102,13 @@ class Link:
         self, op: str, arrays: Sequence[Tensor] = (), *,
         on_reply: Callable[[dict[str, Any], list[Tensor]], None] | None = None, **header: Any,
     ) -> Request:  # fmt: skip
-        """Sends a request without waiting for its answer; `on_reply` is told once it is there."""
+        """Sends a request without waiting for its answer; `on_reply` is told once it is there.
+
+        Raises:
+            ChipError: for a request that is too large for a message.
+        """
+        placed = {"op": op, **header, "n": 1 << 40, "session": bytes(_SESSION)}
+        check_sizes(packed(placed, arrays), self._there, what=f"{op!r} of the board")
         while len(self._waiting) >= _WINDOW:
             self.wait()
         if not self._waiting:
@@ -107,6 +116,11 @@ class Link:
         request = Request(self, {"op": op, **header}, arrays, on_reply)
         self._send(request)
         return request
+
+    @property
+    def most(self) -> int:
+        """Bytes that an array may have, there and back."""
+        return min(self._limits.array, self._there.array)
 
     def look(self) -> None:
         """Takes the answers that have come."""
@@ -189,11 +203,12 @@ class Link:
             self._connect()
             assert self._socket is not None
             ask = int.from_bytes(os.urandom(6), "little")
-            hello = {"op": "hello", "n": 0, "owner": self.owner, "ask": ask}
+            hello = {"op": "hello", "n": 0, "owner": self.owner, "ask": ask,
+                     "most": self._limits.array}  # fmt: skip
             self._socket.send_multipart(packed(hello))
             left = begun + self._timeout - time.monotonic()
             if self._heard(min(self._patience, max(left, 0.0))):
-                header, arrays = self._received()
+                header, _ = self._received()
                 if "error" in header:
                     raise _refusal(header["error"], UnansweredError)
                 if header.get("ask") == ask:
@@ -202,7 +217,8 @@ class Link:
                 raise self._silent()
             time.sleep(_PAUSE)
         self._session, self._number = header["session"], 1
-        self._greeted(header, arrays)
+        self._there = Limits(*header["limits"])
+        self._greeted(header)
         waiting = list(self._waiting.values())
         self._waiting.clear()
         for request in waiting:
@@ -239,7 +255,7 @@ class Link:
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RECONNECT_IVL, 20)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
-        socket.setsockopt(zmq.MAXMSGSIZE, self._limits.array)
+        socket.setsockopt(zmq.MAXMSGSIZE, max(self._limits.array, self._limits.header))
         if self._keys is not None:
             pair = key_pair(self._keys, "client")
             socket.curve_publickey = pair.public.encode()

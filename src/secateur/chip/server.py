@@ -1,6 +1,7 @@
 """Serving a chip to another process: one owner, requests in order, nothing taken on trust."""
 
 import logging
+import math
 import os
 import threading
 import time
@@ -22,6 +23,10 @@ from secateur.chip.wire import FrameError, Limits, packed, unpacked
 from secateur.errors import ChipError, SecateurError
 
 log = logging.getLogger("secateur.server")
+# Bytes of one cell's pulses of each kind.
+_COUNTS = 4 * len(PULSES)
+# Bytes that any client must accept in an array.
+_LEAST = 1 << 10
 _Reply = tuple[dict[str, Any], list[Tensor]]
 
 
@@ -31,6 +36,8 @@ class _Owner:
     session: bytes
     expected: int
     seen: float
+    # Bytes of an array that it accepts.
+    most: int
 
 
 class RefusedError(ChipError):
@@ -167,6 +174,9 @@ class Server:
         name, now, owner = header.get("owner"), time.monotonic(), self._owner
         if not isinstance(name, str) or not 0 < len(name) <= 200:
             raise FrameError("A message was refused: who asks has no name")
+        most = header.get("most")
+        if type(most) is not int or most < _LEAST:
+            raise FrameError("A message was refused: who asks accepts no arrays")
         if owner is not None and owner.name != name and now < owner.seen + self._lease:
             left = owner.seen + self._lease - now
             raise RefusedError(
@@ -176,18 +186,19 @@ class Server:
             )  # fmt: skip
         if owner is not None:
             self._former.add(owner.session)
-        self._owner = _Owner(name, os.urandom(16), 1, now)
+        self._owner = _Owner(name, os.urandom(16), 1, now, min(most, self._limits.array))
         log.info("The board is lent to %r", name)
         chip = self._chip()
         regions = [[r.name, list(r.shape), r.inputs_first] for r in chip.placement.regions]
-        geometry, ledger = chip.placement.geometry, chip.ledger
+        geometry, limits = chip.placement.geometry, self._limits
         about = {
             "session": self._owner.session, "serial": self.serial, "regions": regions,
             "technology": chip.technology.toml(), "seed": chip.seed,
             "geometry": [geometry.rows, geometry.columns], "macros": chip.placement.limit,
             "ask": header.get("ask") if isinstance(header.get("ask"), int) else None,
+            "limits": [limits.header, limits.array, limits.arrays],
         }  # fmt: skip
-        return about, [torch.stack([getattr(ledger, name) for name in PULSES])]
+        return about, []
 
     def _check_turn(self, session: Any, number: int) -> None:
         owner = self._owner
@@ -218,6 +229,11 @@ class Server:
             checked_kind(header["kind"]), _cells(arrays[0]), arrays[1] if arrays[1:] else None,
             dict(header["parameters"]),
         )  # fmt: skip
+        reached = len(command.cells)
+        if command.kind == "place":
+            reached = 2 * math.prod(command.parameters["shape"])
+        # Before a pulse: what is done and cannot be told would stay in doubt.
+        self._check_answer(f"the counts of {reached} cells", _COUNTS * reached)
         answer = self._memory.issue(identity, command)
         outcome = answer.result()
         missed = [] if outcome.missed is None else [outcome.missed]
@@ -232,7 +248,9 @@ class Server:
         return {"how": outcome.how}, [outcome.cells, outcome.counts, *missed]
 
     def _read(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
-        return {}, [self._chip().read(self._region(header), key=_key(header))]
+        region = self._region(header)
+        self._check_answer(f"a read of {region.weights} pairs", 8 * region.weights)
+        return {}, [self._chip().read(region, key=_key(header))]
 
     def _read_back(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         return {}, [self._chip().read_back(_cells(arrays[0]))]
@@ -241,25 +259,31 @@ class Server:
         return {}, [self._chip().conducting(_cells(arrays[0]))]
 
     def _status(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
-        return {}, [self._chip().status(self._region(header))]
+        region = self._region(header)
+        self._check_answer(f"the states of {region.weights} pairs", 2 * region.weights)
+        return {}, [self._chip().status(region)]
 
     def _multiply(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
-        voltages = _volts(arrays[0], dimensions=2)
-        return {}, [self._chip().multiply(self._region(header), voltages, key=_key(header))]
+        voltages, region = _volts(arrays[0], dimensions=2), self._region(header)
+        self._check_currents(len(voltages), region)
+        return {}, [self._chip().multiply(region, voltages, key=_key(header))]
 
     def _convolve(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         region = self._region(header)
         window = _window(header["window"])
         maps = _volts(arrays[0], dimensions=2 + len(window.kernel))
-        rows = maps.shape[0] * torch.Size(window.places(tuple(maps.shape[2:]))).numel()
-        if rows < 0 or 4 * rows * region.matrix[1] > self._limits.array:
-            raise FrameError("A message was refused: a window of more outputs than the limit")
+        places = window.places(tuple(maps.shape[2:]))
+        if min(places) < 1:
+            raise FrameError("A message was refused: a window that is larger than the maps")
+        self._check_currents(len(maps) * math.prod(places), region)
         finish = self._chip().begin_convolve(region, maps, window, key=_key(header))
         return {}, [finish().contiguous()]
 
     def _ledger(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
-        ledger = self._chip().ledger
-        return {}, [torch.stack([getattr(ledger, name) for name in PULSES])]
+        first, count = _count(header["first"]), _count(header["count"])
+        self._check_answer(f"the counts of {count} cells", _COUNTS * count)
+        ledger, part = self._chip().ledger, slice(first, first + count)
+        return {}, [torch.stack([getattr(ledger, name)[part] for name in PULSES])]
 
     def _bye(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         if self._owner is not None:
@@ -267,6 +291,21 @@ class Server:
             self._former.add(self._owner.session)
         self._owner = None
         return {}, []
+
+    def _check_currents(self, rows: int, region: Region) -> None:
+        outputs = region.matrix[1]
+        self._check_answer(f"{rows} x {outputs} currents", 4 * rows * outputs)
+
+    def _check_answer(self, what: str, size: int) -> None:
+        """Refuses what would not fit the answer, before the chip has done anything."""
+        assert self._owner is not None
+        if size > self._owner.most:
+            raise ChipError(
+                f"The answer would be {what}, {size} bytes, and {self._owner.most} are allowed",
+                where=self.address, cause="more cells or inputs in one request than it holds",
+                remedy="Give fewer at a time, as by a smaller batch; or serve the board with "
+                "larger `Limits`",
+            )  # fmt: skip
 
     def _region(self, header: dict[str, Any]) -> Region:
         first, shape = header["region"]
@@ -336,7 +375,10 @@ def _window(sizes: Any) -> Window:
 
 
 def _key(header: dict[str, Any]) -> int:
-    key = header["key"]
-    if type(key) is not int or not 0 <= key < 1 << 63:
-        raise FrameError("A message was refused: a key is no number of 63 bits")
-    return key
+    return _count(header["key"])
+
+
+def _count(number: Any) -> int:
+    if type(number) is not int or not 0 <= number < 1 << 63:
+        raise FrameError("A message was refused: a key or count is no number of 63 bits")
+    return number

@@ -12,6 +12,7 @@ from secateur.chip import cell_laws, keeping, products
 from secateur.chip.ageing import Ages
 from secateur.chip.cells import refuse_foreign, refuse_repeated
 from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
+from secateur.chip.draws import AGE, BIRTH, CELL, INPUT_LINE, OUTPUT_LINE, RELAX, VERIFY, words_of
 from secateur.chip.forming import FixedVoltage, Forming
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Geometry, Placement, Region, as_macro
@@ -20,10 +21,8 @@ from secateur.chip.state import ChipState, in_words
 from secateur.chip.window import Window
 from secateur.chip.writing import write_and_verify
 from secateur.device import Technology
-from secateur.keyed import cell_words, first_normals, normal, normals, uniforms
+from secateur.keyed import first_normals, normal, normals, uniforms
 
-# What a cell's draw is for. Draw number 0 of _CELL is frozen at birth, number n is its n-th pulse.
-_CELL, _BIRTH, _VERIFY, _RELAX, _AGE, _INPUT_LINE, _OUTPUT_LINE = range(7)
 # Status of a cell that was written to a value: it is neither low nor high, and any pulse moves it.
 _BETWEEN = 3
 # Cells that a command treats at a time: the draws of so many fit a processor's cache.
@@ -36,7 +35,8 @@ class SimulatedChip(Chip):
     Every draw is a function of (seed, cell address, pulse number), so the same commands give the
     same chip whatever was read in between. Cells no weight is placed on stay pristine and are not
     stored. Time passes when `advance` is called. A deep copy is a snapshot: an independent chip in
-    the same state.
+    the same state; another `future` than 0 draws anew whatever pulses and time do to it from then
+    on, and leaves what is frozen at birth.
 
     Args:
         technology: a preset's name, a TOML file's path, or a `Technology`.
@@ -57,7 +57,7 @@ class SimulatedChip(Chip):
         geometry: Geometry | None = None,
     ) -> None:  # fmt: skip
         self.technology = Technology.load(technology)
-        self.seed = seed
+        self.seed, self.future = seed, 0
         self.forming = forming or FixedVoltage()
         self.placement = Placement(geometry or Geometry(), macros=macros)
         self.device = torch.device("cpu")
@@ -100,7 +100,7 @@ class SimulatedChip(Chip):
         return torch.cat([self._read_back(part) for part in torch.split(cells, _PART)])
 
     def _read_back(self, cells: Tensor) -> Tensor:
-        draws = first_normals(self._words(cells, self.ledger.counts(cells), _VERIFY))
+        draws = first_normals(self._words(cells, self.ledger.counts(cells), VERIFY))
         return self._conductance[cells] + self._noise(cells) * draws
 
     def multiply(self, region: Region, voltages: Tensor, *, key: int) -> Tensor:
@@ -177,7 +177,7 @@ class SimulatedChip(Chip):
         formed = (self._status != self.PRISTINE).nonzero().view(-1)
         for part in torch.split(formed, _PART):
             left = self._programmed[part]
-            draws = lambda some, pulses: normals(self._words(some, pulses, _AGE))  # noqa: E731
+            draws = lambda some, pulses: normals(self._words(some, pulses, AGE))  # noqa: E731
             self._conductance[part] = self._ages.aged(law, part, left, draws)
         self._derive(slice(None))
 
@@ -218,7 +218,8 @@ class SimulatedChip(Chip):
 
     def identity(self) -> dict[str, Any]:
         """See `Chip.identity`; seed and forming are part of it."""
-        return {**super().identity(), "seed": self.seed, "forming": in_words(self.forming)}
+        own = {"seed": self.seed, **({"future": self.future} if self.future else {})}
+        return {**super().identity(), **own, "forming": in_words(self.forming)}
 
     def state(self) -> ChipState:
         """See `Chip.state`."""
@@ -243,7 +244,7 @@ class SimulatedChip(Chip):
         """See `Chip.form`."""
         for part in torch.split(self._checked(cells), _PART):
             self.ledger.form[part] += 1
-            words = self._words(part, 0, _CELL)
+            words = self._words(part, 0, CELL)
             frozen, weak = normals(words[::2])
             broken = cell_laws.breakdown(self.technology, weak, width=width) <= voltage
             self._break_down(part, frozen, words[1::2], broken, compliance)
@@ -257,7 +258,7 @@ class SimulatedChip(Chip):
             return
         steps = torch.tensor(voltages, dtype=torch.float32, device=self.device)
         for part in torch.split(cells, _PART):
-            words = self._words(part, 0, _CELL)
+            words = self._words(part, 0, CELL)
             frozen, weak = normals(words[::2])
             limit = cell_laws.breakdown(self.technology, weak, width=width)
             # On an open line no voltage forms a cell: it is its partner that the pulses wait for.
@@ -271,8 +272,8 @@ class SimulatedChip(Chip):
     ) -> None:
         broken = broken & (self._status[cells] == self.PRISTINE) & ~self._open[cells]
         cells, frozen, spare = cells[broken], frozen[broken], spare[:, broken]
-        birth = uniforms(self._words(cells, 0, _BIRTH)[0])
-        cycle = first_normals(self._words(cells, self.ledger.counts(cells), _CELL))
+        birth = uniforms(self._words(cells, 0, BIRTH)[0])
+        cycle = first_normals(self._words(cells, self.ledger.counts(cells), CELL))
         left, low, high = cell_laws.formed(
             self.technology, frozen, spare, cycle, birth, compliance=compliance
         )
@@ -319,7 +320,7 @@ class SimulatedChip(Chip):
         # One Philox call serves the frozen and the new draws alike.
         counts = self.ledger.counts(cells)
         counts = torch.cat([torch.zeros_like(counts), counts])
-        own, new = torch.split(self._words(cells.repeat(2), counts, _CELL), n, dim=1)
+        own, new = torch.split(self._words(cells.repeat(2), counts, CELL), n, dim=1)
         worn = cell_laws.worn_out(law, self.ledger.wear(cells), own[1::2])
         if worn is not None:
             self._stuck[cells[worn]] = True
@@ -337,7 +338,7 @@ class SimulatedChip(Chip):
     def _relax(self, cells: Tensor) -> None:
         law = self.technology
         cells = cells[(self._status[cells] != self.PRISTINE) & ~self._stuck[cells]]
-        draw = first_normals(self._words(cells, self.ledger.counts(cells), _RELAX))
+        draw = first_normals(self._words(cells, self.ledger.counts(cells), RELAX))
         written = self._conductance[cells]
         settled = device.relaxed(written, draw, deviation=law.written_deviation(written))
         self._change(cells, settled)
@@ -367,7 +368,7 @@ class SimulatedChip(Chip):
 
     def _words(self, cells: Tensor, counts: Tensor | int, purpose: int) -> Tensor:
         addresses = 2 * self._address[cells >> 1] + (cells & 1)
-        return cell_words(addresses, counts, seed=self.seed, purpose=purpose)
+        return words_of(addresses, counts, purpose, seed=self.seed, future=self.future)
 
     def _checked(self, cells: Tensor) -> Tensor:
         cells, total = cells.to(self.device), self._conductance.numel()
@@ -381,7 +382,7 @@ class SimulatedChip(Chip):
         blank = torch.full((2 * region.weights,), law.pristine_conductance, device=self.device)
         cut = cell_laws.on_open_lines(
             law, addresses, self.placement.geometry, seed=self.seed,
-            purposes=(_INPUT_LINE, _OUTPUT_LINE),
+            purposes=(INPUT_LINE, OUTPUT_LINE),
         )  # fmt: skip
         # No current passes an open line, whatever the cell.
         blank[cut] = 0.0

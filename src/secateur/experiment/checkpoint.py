@@ -26,6 +26,9 @@ def save_checkpoint(folder: Path, trainer: Trainer) -> None:
     if progress.partial is not None:
         settings["partial"] = asdict(progress.partial)
     state["rng"] = torch.get_rng_state()
+    if trainer.together.device.type == "cuda":
+        # Dropout on a GPU draws from a generator of its own.
+        state["rng-cuda"] = torch.cuda.get_rng_state(trainer.together.device)
     if trainer.optimizer is not None:
         for index, values in trainer.optimizer.state_dict()["state"].items():
             for name, value in values.items():
@@ -98,6 +101,8 @@ def _restore(trainer: Trainer, tensors: dict[str, Tensor], settings: dict[str, A
         groups = trainer.optimizer.state_dict()["param_groups"]
         trainer.optimizer.load_state_dict({"state": state, "param_groups": groups})
     torch.set_rng_state(tensors["rng"])
+    if trainer.together.device.type == "cuda" and "rng-cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["rng-cuda"], trainer.together.device)
     partial = settings.get("partial")
     trainer.progress = Progress(
         settings["history"], None if partial is None else Partial(**partial)

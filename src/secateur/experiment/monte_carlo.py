@@ -20,6 +20,7 @@ from scipy.stats import beta
 from torch import nn
 
 from secateur.chip import SimulatedChip
+from secateur.chip.draws import FUTURES
 from secateur.errors import FileError, SettingError, nearest
 from secateur.experiment.checkpoint import restore_checkpoint
 from secateur.experiment.evaluate import chip_of
@@ -166,10 +167,10 @@ def drawn(setting: Setting, model: nn.Module, *, seed: int, hardship: Hardship) 
     chip = chip_of(twin)
     assert isinstance(chip, SimulatedChip)
     if held and seed != setting.seed:
-        # The cells stay those of this chip; what is read and what time does are drawn anew.
+        # The cells stay those of this chip; what is read, and what becomes of them, is drawn anew.
         for weight in held:
             weight.seed = seed
-        chip.seed = seed
+        chip.future = 1 + seed % (FUTURES - 1)
     if hardship.age:
         chip.advance(hardship.age)
     if hardship.failed:
@@ -214,28 +215,36 @@ def _recipe(run: Path) -> Recipe:
 
 
 def _networks(run: Path, recipe: Recipe, arms: Sequence[str]) -> dict[str, list[Trial]]:
-    """By arm, the finished trials that have a chip; of two parts, that on the test set."""
-    known: dict[str, dict[int, Trial]] = {}
-    for trial in trials_of(recipe):
-        finished = (run / "trials" / trial.name / "result.json").is_file()
-        on_chip = not trial.arm.startswith("digital")
-        if finished and on_chip and not trial.variant:
-            known.setdefault(trial.arm, {})[trial.chip] = trial
+    """By arm, the finished trials that have a chip; all of the part that most of them have."""
+    finished = [
+        trial for trial in trials_of(recipe)
+        if (run / "trials" / trial.name / "result.json").is_file()
+        and not trial.arm.startswith("digital") and not trial.variant
+    ]  # fmt: skip
+    known: dict[str, list[Trial]] = {}
+    for trial in _of_one_part([t for t in finished if not arms or t.arm in arms]):
+        known.setdefault(trial.arm, []).append(trial)
     for arm in arms:
         if arm not in known:
             raise SettingError(
                 f"This run has no finished trial of {arm!r} on a chip", where=str(run),
                 cause="another arm, one without a chip, or one whose settings were varied",
-                remedy=nearest(arm, known) if known else "Run it first",
+                remedy=nearest(arm, {t.arm for t in finished}) if finished else "Run it first",
             )  # fmt: skip
-    if not known:
+    if not finished:
         raise FileError(
             "This run has no finished trial with a chip",
             where=str(run),
             cause="only digital arms, varied settings, or a run that has not ended",
             remedy="Give a run with an arm such as `pruned` or `programmed`",
         )
-    return {arm: list(trials.values()) for arm, trials in known.items() if not arms or arm in arms}
+    return known
+
+
+def _of_one_part(trials: Sequence[Trial]) -> list[Trial]:
+    """Those on the test set, unless more have been finished on the validation part."""
+    parts = [[t for t in trials if t.part == part] for part in ("test", "validation")]
+    return max(parts, key=len)
 
 
 def _dealt(trials: Sequence[Trial], draws: int, processes: int) -> list[tuple[Trial, list[int]]]:

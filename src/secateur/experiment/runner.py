@@ -18,6 +18,7 @@ from secateur.experiment.anatomy import agreements
 from secateur.experiment.arms import ARMS, Arm
 from secateur.experiment.boards import check_boards
 from secateur.experiment.checks import check_outputs, check_settings
+from secateur.experiment.deaths import AGAIN, deaths_explained
 from secateur.experiment.maps import save_arrays
 from secateur.experiment.processes import Processes, check_alone
 from secateur.experiment.recipe import Recipe
@@ -184,7 +185,7 @@ def _run_all(
     """The trials' results by the trials' names."""
     results: dict[str, dict[str, Any]] = {}
     pool = Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)
-    with pool, Tail(out / "metrics.jsonl", watch):
+    with deaths_explained(AGAIN), pool, Tail(out / "metrics.jsonl", watch):
         for those in _in_turn(trials, recipe):
             jobs = (
                 delayed(_isolated)(trial, recipe, out, data=data, track=track) for trial in those

@@ -152,9 +152,10 @@ class Trainer:
             found = self._step(parts, rate)
             sums += found
             if n % 100 == 99 or n == self.steps - 1:
-                self._check(float(found[0]), epoch)
+                # Of all: a process that stops alone leaves the others waiting for it.
+                self._check(float(self.together.mean(found)[0]), epoch)
         loss, right, seen = self.together.mean(sums).tolist()
-        self._check_alike()
+        self._check_alike(epoch)
         counts = _search_counts(self.model)
         return {
             "epoch": epoch + 1,
@@ -206,23 +207,23 @@ class Trainer:
                 mine.backward()  # type: ignore[no-untyped-call,unused-ignore]
         return logits.detach(), loss.detach()
 
-    def _check_alike(self) -> None:
-        def numbers() -> Tensor:
-            counts = [float(count) for count in _search_counts(self.model).values()]
-            trained = [p.detach().double() for p in self.model.parameters() if p.requires_grad]
-            norms = [float(torch.linalg.vector_norm(parameter)) for parameter in trained]
-            return torch.tensor([*counts, *norms], dtype=torch.float64).to(self.together.device)
-
+    def _check_alike(self, epoch: int) -> None:
+        trained = [p.detach() for p in self.model.parameters() if p.requires_grad]
+        norms = [float(torch.linalg.vector_norm(p, dtype=torch.float64)) for p in trained]
+        counts = [float(count) for count in _search_counts(self.model).values()]
+        numbers = torch.tensor([*counts, *norms], dtype=torch.float64)
         check_alike(
-            numbers, what="Chips or parameters",
+            lambda: numbers.to(self.together.device), what="Chips or parameters",
             remedy="Give every process the same machine, versions and data, and a run directory "
             "on a disk that all of them see",
         )  # fmt: skip
+        # The step after the last look at the loss may be the one that diverges.
+        self._check(sum(norms), epoch, what="norm of the parameters")
 
-    def _check(self, loss: float, epoch: int) -> None:
-        if not math.isfinite(loss):
+    def _check(self, value: float, epoch: int, *, what: str = "loss") -> None:
+        if not math.isfinite(value):
             raise DivergedError(
-                f"The loss became {loss} in epoch {epoch + 1}",
+                f"The {what} became {value} in epoch {epoch + 1}",
                 cause="a learning rate that is too high for this network",
                 remedy=f"Lower training.learning_rate, now {self.settings.learning_rate}; "
                 "the checkpoints before it are kept",

@@ -4,6 +4,7 @@ import copy
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,9 @@ def run_trial(
     """
     together = together or Alone()
     finished = _finished(folder)
+    # All have looked before the leading process writes.
     together.meet()
+    _alike(together, finished is not None, what="The finished trials that processes see")
     if finished is not None:
         return finished
     torch.set_num_threads(recipe.run.threads)
@@ -67,36 +70,37 @@ def run_trial(
     training, measured, trainer = setting.training, setting.measured, setting.trainer
     trained = folder.parent.parent / trained_in(trial, recipe)
     notes = [*setting.notes, *_begin(trained, trainer, seed)]
-    tracked = _tracked(trial, own, folder, track) if track and together.leads else None
+    # Whatever ends the trial, its tracker is told that it is over.
+    with _tracked(trial, own, folder, track if together.leads else None) as tracked:
 
-    def after_epoch(line: dict[str, Any]) -> None:
-        if not together.leads:
-            return
-        save_checkpoint(trained, trainer)
-        where = {"arm": trial.arm, "variant": trial.variant, "chip": trial.chip}
-        report({**where, "split": trial.part, "epochs": trainer.epochs, **line})
+        def after_epoch(line: dict[str, Any]) -> None:
+            if not together.leads:
+                return
+            save_checkpoint(trained, trainer)
+            where = {"arm": trial.arm, "variant": trial.variant, "chip": trial.chip}
+            report({**where, "split": trial.part, "epochs": trainer.epochs, **line})
+            if tracked:
+                tracked.log(line, trainer.progress.epoch)
+            if judge is not None:
+                measure = partial(_as_it_stands, task, trainer.model, measured)
+                judge(trainer.progress.epoch, measure)
+
+        trainer.run(after_epoch, before_pulses=_follows(trained, trainer))
+        folder.mkdir(parents=True, exist_ok=True)
+        model = trainer.model
+        setting.finish(model, seed=seed)
+        saturations(model, reset=True)
+        found = task.measure(model, measured)
+        result = result_of(trial, own, trainer, found, seed=seed, notes=notes)
+        result["stress"] = stressed(
+            model, own.stress, seed=seed,
+            measure=lambda twin: dict(task.measure(twin, measured).figures),
+            renew=lambda twin: renew_norms(twin, training, batch_size=own.training.batch_size),
+        )  # fmt: skip
         if tracked:
-            tracked.log(line, trainer.progress.epoch)
-        if judge is not None:
-            judge(trainer.progress.epoch, partial(_as_it_stands, task, trainer.model, measured))
-
-    trainer.run(after_epoch, before_pulses=_follows(trained, trainer))
-    folder.mkdir(parents=True, exist_ok=True)
-    model = trainer.model
-    setting.finish(model, seed=seed)
-    saturations(model, reset=True)
-    found = task.measure(model, measured)
-    result = result_of(trial, own, trainer, found, seed=seed, notes=notes)
-    result["stress"] = stressed(
-        model, own.stress, seed=seed,
-        measure=lambda twin: dict(task.measure(twin, measured).figures),
-        renew=lambda twin: renew_norms(twin, training, batch_size=own.training.batch_size),
-    )  # fmt: skip
+            tracked.log({trial.part: found.figures}, trainer.progress.epoch)
     if not together.leads:
         return result
-    if tracked:
-        tracked.log({trial.part: found.figures}, trainer.progress.epoch)
-        tracked.close()
     chip = chip_of(model)
     if trial.chip == 0 and trial.part == "test" and save_maps(folder / "maps.npz", model):
         result["maps"] = f"trials/{folder.name}/maps.npz"
@@ -145,17 +149,26 @@ def _begin(folder: Path, trainer: Trainer, seed: int) -> list[str]:
     """Goes on from the newest checkpoint, if there is one; notes for the result."""
     notes = restore_checkpoint(folder, trainer)
     epoch, together = trainer.progress.epoch, trainer.together
-    check_alike(
-        lambda: torch.tensor([float(epoch)], dtype=torch.float64).to(together.device),
-        what="The checkpoints that processes see",
-        remedy="Put the run directory on a disk that all of them share",
-    )  # fmt: skip
+    _alike(together, epoch, what="The checkpoints that processes see")
     if together.rank:
         # What torch itself draws, for dropout, is another's on every rank.
         torch.manual_seed(key_of(seed, "torch", together.rank, epoch))
     return notes
 
 
-def _tracked(trial: Trial, recipe: Recipe, folder: Path, track: str) -> Tracked:
+def _alike(together: Processes, seen: int, *, what: str) -> None:
+    """Refuses to go on where processes find different things in the run directory."""
+    check_alike(
+        lambda: torch.tensor([float(seen)], dtype=torch.float64).to(together.device),
+        what=what, remedy="Put the run directory on a disk that all of them share",
+    )  # fmt: skip
+
+
+def _tracked(
+    trial: Trial, recipe: Recipe, folder: Path, track: str | None
+) -> AbstractContextManager[Tracked | None]:
+    if track is None:
+        return nullcontext()
     settings = {**recipe.table(), "trial": trial.name}
-    return Tracked(track, project=trial.name, folder=folder.parents[1] / "track", settings=settings)
+    place = folder.parents[1] / "track"
+    return closing(Tracked(track, project=trial.name, folder=place, settings=settings))
