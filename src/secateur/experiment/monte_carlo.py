@@ -24,6 +24,7 @@ from secateur.chip.draws import FUTURES
 from secateur.errors import FileError, SettingError, nearest
 from secateur.experiment.checkpoint import restore_checkpoint
 from secateur.experiment.evaluate import chip_of
+from secateur.experiment.processes import check_alone
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.runner import trials_of
 from secateur.experiment.setting import Setting, Trial, renew_norms, set_up, trained_in
@@ -86,9 +87,11 @@ def monte_carlo(
         memory of a process in bytes, and the processor time of each, its start included.
 
     Raises:
-        SettingError: for arms and numbers that cannot be.
+        SettingError: for arms and numbers that cannot be, and where a launcher has started several
+            processes.
         FileError: for a directory without finished trials.
     """
+    check_alone(None, boards=False)
     if draws < 1 or processes < 1:
         raise SettingError(
             f"{draws} draws in {processes} processes", remedy="Give at least 1 of each"

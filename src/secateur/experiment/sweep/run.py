@@ -12,6 +12,7 @@ from typing import Any
 
 from secateur.errors import FileError, SecateurError
 from secateur.experiment.checks import check_outputs
+from secateur.experiment.processes import check_alone
 from secateur.experiment.record import machine, versions
 from secateur.experiment.runner import Silent, Tail, Watch, write_record
 from secateur.experiment.sweep.best import best_of, best_toml, ranked
@@ -61,9 +62,11 @@ def run_sweep(
     Raises:
         FileError: for a directory with other content, or at which another process works; for data
             that are missing or damaged.
-        SettingError: for a network with other classes than its data.
+        SettingError: for a network with other classes than its data, and where a launcher has
+            started several processes.
         SecateurError: where workers cannot work, or are lost for good.
     """
+    check_alone(None, boards=False)
     begin, watch, out = time.perf_counter(), watch or Silent(), out.absolute()
     classes = Classes(data)
     for own in plan.recipes_differing_in("task", "network"):
