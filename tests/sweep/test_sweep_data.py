@@ -8,6 +8,7 @@ from test_sweep_run import HerePool
 
 from secateur.errors import FileError, SettingError
 from secateur.experiment.sweep import run_sweep
+from secateur.tasks import image_folder
 
 LISTS = ("n03,n01,n02", "n02,n03,n01")
 
@@ -32,6 +33,20 @@ def test_records_name_the_classes_of_the_data(tmp_path, folder):
     assert results["states"]["finished"] == 1
     record = json.loads((tmp_path / "sweep/runs/0000-digital/record.json").read_text())
     assert record["classes"] == list(pictures.NAMES)
+
+
+def test_pictures_are_decoded_once_for_all_trials(tmp_path, folder, monkeypatch):
+    look, decoded = image_folder._damaged_of, []
+
+    def watched(paths, whole):
+        decoded.extend(paths)
+        return look(paths, whole)
+
+    monkeypatch.setattr(image_folder, "_damaged_of", watched)
+    plan = pictures.plan("training.learning_rate=0.1,0.2", **{"task.skip_corrupt": True})
+    results = run_sweep(plan, tmp_path / "sweep", pool=HerePool(), data=folder)
+    assert results["states"]["finished"] == 2
+    assert len(decoded) == len(set(decoded)) == len(list(folder.rglob("*.png")))
 
 
 def test_where_classes_are_swept_each_record_names_its_own(tmp_path, folder, lists):
