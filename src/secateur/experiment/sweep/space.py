@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -111,6 +111,13 @@ class Space:
         """The part of it whose paths satisfy `heeds`; None if none does."""
         kept = {path: values for path, values in self.settings.items() if heeds(path)}
         return Space(kept) if kept else None
+
+    def mapped(self, change: Callable[[str, Value], Value]) -> "Space":
+        """A space of other values, each made of a path and a value; ranges stay as they are."""
+        return Space({
+            path: v if isinstance(v, Range) else tuple(change(path, value) for value in v)
+            for path, v in self.settings.items()
+        })  # fmt: skip
 
     def grid(self) -> Iterator[Point]:
         """Every combination, the last setting changing fastest.
