@@ -1,5 +1,6 @@
 """A chip with a journal: nothing is lost, nothing is done twice."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -295,8 +296,6 @@ class JournaledChip(Chip):
     def __deepcopy__(self, memo: dict[int, Any]) -> Chip:
         if not self.saves:
             return self
-        import copy
-
         return copy.deepcopy(self.chip, memo)
 
     # --- Inside ------------------------------------------------------------------------------
