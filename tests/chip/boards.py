@@ -9,8 +9,9 @@ from secateur.chip.command import carry_out
 from secateur.errors import ChipError
 
 
-class PowerCutError(Exception):
-    """The controller is dead; the cells are as the last pulse has left them."""
+class PowerCutError(BaseException):
+    """The controller is dead, and nothing it runs goes on; the cells are as the last pulse left
+    them."""
 
 
 class Board(Chip):
@@ -141,7 +142,7 @@ def same_counts(one: Chip, other: Chip) -> bool:
 
 
 class FalteringBoard(ForgetfulBoard):
-    """Sends a SET in three parts, and fails once, in the second."""
+    """Sends a SET in three parts, and fails once, in the second: by its driver, or underneath."""
 
     faltering = True
     error: type[Exception] = ChipError

@@ -118,7 +118,7 @@ def test_cells_that_were_formed_before_are_known_again_and_not_formed_anew():
 # --- A new process -----------------------------------------------------------------------------
 
 
-class DeadError(Exception):
+class DeadError(BaseException):
     """The driver's process is gone, at a line to its instrument."""
 
 

@@ -45,12 +45,15 @@ def ending(folder, state) -> dict:
     return found
 
 
-def survived(tmp_path, *, epochs: int, events: int, seed: int, **search) -> Counts:
+def survived(
+    tmp_path, *, epochs: int, events: int, seed: int, seconds: float = 120.0, **search
+) -> Counts:
     ends = []
     for name, number in (("whole", 0), ("disturbed", events)):
         folder = tmp_path / name / "trials" / "trial"
         state = tmp_path / name / "board.sqlite"
-        counts = endure(recipe(epochs, **search), folder, state, events=number, seed=seed)
+        run = recipe(epochs, **search)
+        counts = endure(run, folder, state, events=number, seed=seed, seconds=seconds)
         ends.append(ending(folder, state))
     whole, disturbed = ends
     assert whole["doubts"] == disturbed["doubts"] == []
@@ -66,17 +69,24 @@ def survived(tmp_path, *, epochs: int, events: int, seed: int, **search) -> Coun
 def test_a_run_survives_kills_of_both_sides_and_cuts(tmp_path):
     counts = survived(tmp_path, epochs=1, events=15, seed=1)
     assert min(counts.client, counts.server) >= 3
+    assert counts.cuts >= 1
 
 
 def test_a_run_with_a_flip_budget_survives_them(tmp_path):
     """What has been spent is what the run has asked for, though the board is ahead of it."""
     counts = survived(tmp_path, epochs=1, events=9, seed=2, flip_budget=2)
     assert min(counts.client, counts.server) >= 2
+    assert counts.cuts >= 1
+
+
+def test_a_run_that_does_not_end_is_no_survivor(tmp_path):
+    with pytest.raises(AssertionError, match=r"no end in 0.2 s, after Counts"):
+        survived(tmp_path, epochs=100, events=0, seed=1, seconds=0.2)
 
 
 @pytest.mark.slow
 def test_a_run_survives_two_hundred_of_them(tmp_path):
-    counts = survived(tmp_path, epochs=12, events=270, seed=2)
+    counts = survived(tmp_path, epochs=12, events=270, seed=2, seconds=3600.0)
     print(counts)
     assert counts.all >= 200
     assert min(counts.client, counts.server, counts.cuts) >= 40

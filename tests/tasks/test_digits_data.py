@@ -2,10 +2,12 @@
 
 import hashlib
 
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits as bundled
 
+from secateur.tasks import digits_data
 from secateur.tasks.data import Data
 from secateur.tasks.digits_data import CLASSES, load_digits
 
@@ -54,3 +56,15 @@ def test_the_test_set_is_the_same_for_ever(digits: Data) -> None:
     # A change of this checksum makes all earlier results incomparable.
     grey = (digits.test.inputs * 16).to(torch.uint8).numpy().tobytes()
     assert hashlib.sha256(grey).hexdigest()[:16] == "7665a64e1058bbcf"
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_the_file_is_read_as_scikit_learn_reads_it(
+    found: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not found:
+        # As if a version kept it elsewhere.
+        monkeypatch.setattr(digits_data, "find_spec", lambda name: None)
+    table, source = digits_data.bundled_table(), bundled()
+    assert np.array_equal(table[:, :-1], source.data)
+    assert np.array_equal(table[:, -1], source.target)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
@@ -98,6 +99,18 @@ class Outcome:
         """No pulse was given."""
         return cls(how, command.cells, torch.zeros((3, len(command.cells)), dtype=torch.int32))
 
+    def parts(self) -> tuple[dict[str, Any], list[Tensor]]:
+        """As it travels: plain values, and arrays."""
+        extras = {"possible": self.possible, "missed": self.missed}
+        given = {name: tensor for name, tensor in extras.items() if tensor is not None}
+        return {"how": self.how, "with": list(given)}, [self.cells, self.counts, *given.values()]
+
+    @classmethod
+    def of_parts(cls, about: Mapping[str, Any], arrays: Sequence[Tensor]) -> "Outcome":
+        """What `parts` has given."""
+        cells, counts, *more = arrays
+        return cls(about["how"], cells, counts, **dict(zip(about["with"], more, strict=True)))
+
     def report(self) -> WriteReport:
         """As `write_verify` gives it."""
         missed = _no_cells() if self.missed is None else self.missed
@@ -144,7 +157,11 @@ class RemembersCommands(Protocol):
         ...
 
     def outcome_of(self, identity: str) -> Outcome | None:
-        """What has become of a command; None where the chip has not seen it."""
+        """What has become of a command; None where the chip has not seen it.
+
+        One that was read back may have missed some cells: what is then issued under the id with a
+        + behind it is the rest.
+        """
         ...
 
 

@@ -42,7 +42,7 @@ def resolve(chip: Chip, journal: Journal, *, gone: bool = False) -> list[str]:
             outcome = None
         else:
             earlier = [e for e in journal.entries() if e.identity != entry.identity]
-            before = sides(earlier, command.cells)
+            before = sides(earlier, command.cells, stuck=journal.stuck())
             outcome = read_back(chip, command, before, placed=_placed_by(earlier))
         outcome = outcome or Outcome.without(command, "not given")
         notes.append(in_words(command, outcome))
@@ -97,20 +97,55 @@ def rest_of(command: Command, outcome: Outcome) -> Command | None:
     return replace(command, cells=command.cells[left], values=values)
 
 
-def sides(entries: Sequence[Entry], cells: Tensor) -> Tensor:
-    """The side each cell was last brought to by commands that are done: int8, as `read_back`."""
+def joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """What has become of a command that was given in parts: all its pulses, and how it ended.
+
+    Args:
+        outcomes: of the command itself, and of the rest of each before it.
+    """
+    first, last = outcomes[0], outcomes[-1]
+    order = first.cells.argsort()
+    counts, possible = first.counts.clone(), torch.zeros_like(first.counts)
+    for outcome in outcomes:
+        places = order[torch.searchsorted(first.cells[order], outcome.cells)]
+        if outcome is not first:
+            counts.index_add_(1, places, outcome.counts)
+        if outcome.possible is not None:
+            possible.index_add_(1, places, outcome.possible)
+    uncertain = any(outcome.possible is not None for outcome in outcomes)
+    return Outcome(
+        last.how, first.cells, counts, possible if uncertain else None, missed=last.missed
+    )
+
+
+def sides(entries: Sequence[Entry], cells: Tensor, *, stuck: Tensor | None = None) -> Tensor:
+    """The side each cell was last brought to by commands that are done: int8, as `read_back`.
+
+    Nobody knows it of a cell that was given the same pulse twice: it has not followed the first, or
+    has, and need not have followed any.
+
+    Args:
+        entries: of the journal, in their order.
+        cells: that are asked about, int64.
+        stuck: cells that are known not to follow; none where None.
+    """
     size = 1 + max((int(e.command.cells.max()) for e in entries if len(e.command.cells)), default=0)
     size = max(size, 1 + int(cells.max()) if len(cells) else 0)
     found = torch.full((size,), _UNKNOWN, dtype=torch.int8)
+    last = found.clone()
     for entry in entries:
         command, once = entry.command, entry.command.each_once()
         if entry.outcome is None or command.kind == "form":
             continue
         if once is None:
-            found[command.cells] = _UNKNOWN
+            found[command.cells] = last[command.cells] = _UNKNOWN
             continue
         given = entry.outcome.counts[1:].sum(dim=0) > 0
-        found[command.cells[given]] = once[1][given].to(torch.int8)
+        pulsed, up = command.cells[given], once[1][given].to(torch.int8)
+        found[pulsed] = torch.where(last[pulsed] == up, _UNKNOWN, up)
+        last[pulsed] = up
+    if stuck is not None:
+        found[stuck[stuck < size]] = _UNKNOWN
     return found[cells]
 
 

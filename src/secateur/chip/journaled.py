@@ -320,7 +320,7 @@ class JournaledChip(Chip):
                 rest = doubt.rest_of(command, outcome) if outcome.how == "read back" else None
                 self._count(command)
                 if rest is None:
-                    self._step()
+                    self._position += 1
                     return outcome
                 return self._issue(rest, ending + "+")
         if self._failed:
@@ -334,7 +334,7 @@ class JournaledChip(Chip):
         )
         self._answers.clear()
         self._past = (0, 0)
-        self._step()
+        self._position += 1
         asked = isinstance(self.chip, RemembersCommands)
         # A chip in memory dies with its process, and what it was given in part with it.
         before = None if asked or self.saves else given_so_far(self.chip)
@@ -358,9 +358,6 @@ class JournaledChip(Chip):
         self._count(command)
         return outcome
 
-    def _step(self) -> None:
-        self._position += 1
-
     def _count(self, command: Command) -> None:
         if command.kind in ("place", "write_verify"):
             self._asked = None
@@ -383,6 +380,9 @@ class JournaledChip(Chip):
             self._journal.end(identity, Outcome.without(entry.command, "refused"))
             raise
         self._journal.end(identity, outcome, at_once=False)
+        if outcome.possible is not None and (entry := self._journal.entry(identity)) is not None:
+            # It was in doubt over there, and nobody has told that yet.
+            self.notes.append(doubt.in_words(entry.command, outcome))
         return outcome
 
     def _note_outcomes(self, *, wait: bool) -> None:

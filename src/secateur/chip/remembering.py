@@ -9,7 +9,14 @@ from torch import Tensor
 from secateur.chip import doubt
 from secateur.chip.board import Done
 from secateur.chip.chip import Chip
-from secateur.chip.command import Command, FormedApart, Outcome, carry_out, given_so_far
+from secateur.chip.command import (
+    Command,
+    FormedApart,
+    Outcome,
+    UnansweredError,
+    carry_out,
+    given_so_far,
+)
 from secateur.chip.journal import Entry, Journal
 from secateur.chip.recalling import check_owner, recall_counts, recall_places
 from secateur.errors import ChipError, SecateurError
@@ -46,7 +53,12 @@ class Remembering:
         self._finish_forming()
 
     def issue(self, identity: str, command: Command) -> Done:
-        """See `RemembersCommands.issue`; of a command that was read back, the rest is given."""
+        """See `RemembersCommands.issue`; of a command that was read back, the rest is given.
+
+        Raises:
+            UnansweredError: where it has failed and may have given pulses: its cells are read
+                before anything else is done.
+        """
         # Failed half way, in this very process: before another hides what the cells tell.
         self.notes += doubt.resolve(self.chip, self.journal)
         self._finish_forming()
@@ -57,32 +69,45 @@ class Remembering:
         return Done(self._with_forming(identity, found.outcome), again=found.again)
 
     def outcome_of(self, identity: str) -> Outcome | None:
-        """See `RemembersCommands.outcome_of`; None where a rest is still to be given."""
+        """See `RemembersCommands.outcome_of`; with what was missed where a rest is to be given."""
+        self.notes += doubt.resolve(self.chip, self.journal)
         entry = self.journal.entry(identity)
-        outcome = None if entry is None else entry.outcome
-        if entry is not None and outcome is not None and entry.command.kind == "place":
-            return None if self._unformed else self._with_forming(identity, outcome)
-        if outcome is None or outcome.how != "read back":
-            return outcome
-        return None if outcome.missed is not None and len(outcome.missed) else outcome
+        if entry is None or entry.outcome is None or entry.outcome.how == "not given":
+            return None if entry is None else entry.outcome
+        if entry.command.kind == "place":
+            return None if self._unformed else self._with_forming(identity, entry.outcome)
+        outcomes, rest = self._so_far(identity, entry.command)
+        return doubt.joined(outcomes) if rest is None else outcomes[0]
 
     # --- Inside ------------------------------------------------------------------------------
 
     def _issue(self, identity: str, command: Command) -> Done:
         known = self.journal.entry(identity)
-        if known is None or known.outcome is None or known.outcome.how == "not given":
-            return Done(self._give(identity, command), again=False)
-        if known.command.digest() != command.digest():
+        if known is not None and known.command.digest() != command.digest():
             raise ChipError(
                 f"Command {identity} was another one when it was first given",
                 cause="two runs use the same ids, or a resumed run has taken other steps",
                 remedy="Begin a new run",
             )
-        outcome = known.outcome
-        rest = doubt.rest_of(command, outcome) if outcome.how == "read back" else None
-        if rest is not None:
-            return self._issue(identity + "+", rest)
-        return Done(outcome, again=True)
+        outcomes, rest = self._so_far(identity, command)
+        again = rest is None
+        while rest is not None:
+            self._give(identity + "+" * len(outcomes), rest)
+            outcomes, rest = self._so_far(identity, command)
+        return Done(doubt.joined(outcomes), again=again)
+
+    def _so_far(self, identity: str, command: Command) -> tuple[list[Outcome], Command | None]:
+        """What has become of a command and of its rests, and what of it is still to be given."""
+        outcomes: list[Outcome] = []
+        rest: Command | None = command
+        while rest is not None:
+            entry = self.journal.entry(identity + "+" * len(outcomes))
+            outcome = None if entry is None else entry.outcome
+            if outcome is None or outcome.how == "not given":
+                break
+            outcomes.append(outcome)
+            rest = doubt.rest_of(rest, outcome) if outcome.how == "read back" else None
+        return outcomes, rest
 
     def _give(self, identity: str, command: Command) -> Outcome:
         self.journal.begin(identity, command)
@@ -90,10 +115,15 @@ class Remembering:
         self._unformed |= command.kind == "place"
         try:
             outcome = carry_out(self.chip, command)
-        except SecateurError:
-            if given_so_far(self.chip) == before:
+        except Exception as error:
+            if isinstance(error, SecateurError) and given_so_far(self.chip) == before:
                 self.journal.end(identity, Outcome.without(command, "not given"))
-            raise
+                raise
+            raise UnansweredError(
+                f"A {command.kind} of {len(command.cells)} cells failed: {error}",
+                cause="the instrument stopped after some of its pulses",
+                remedy="See to it and resume; its cells are read before anything else is given",
+            ) from error
         self.journal.end(identity, outcome)
         return outcome
 

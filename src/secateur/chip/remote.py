@@ -1,5 +1,6 @@
 """A chip behind a wire: a board's commands, given to another process."""
 
+import secrets
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
@@ -30,20 +31,22 @@ class RemoteChip(Chip):
 
     Args:
         address: of the server, `tcp://127.0.0.1:5757`.
-        owner: who uses it; the same name takes it over from a process that was killed. A name of
-            its own where empty.
+        owner: who uses it, for others to read; a name of its own where empty.
+        token: 16 characters or more that nobody can guess: who gives the same takes the board over
+            from a process that was killed. One of its own where empty.
         keys: folder with the client's keys, needed for all but loopback.
-        patience: seconds without an answer after which a new connection is made.
-        timeout: seconds without an answer after which it is given up.
+        patience: seconds without a word after which a new connection is made; a board at work
+            says so every second.
+        timeout: seconds without a word after which it is given up.
 
     Raises:
         ChipError: where nobody answers, or the board is another's.
-        SettingError: for an address that others can reach, without keys.
+        SettingError: for an address that others can reach, without keys; for a short token.
         FileError: for keys that cannot be read.
     """
 
     def __init__(
-        self, address: str, *, owner: str = "", keys: str | Path | None = None,
+        self, address: str, *, owner: str = "", token: str = "", keys: str | Path | None = None,
         patience: float = 10.0, timeout: float = 60.0,
     ) -> None:  # fmt: skip
         # Ids of commands that come without one must not have been used before.
@@ -56,8 +59,9 @@ class RemoteChip(Chip):
         self._ledger: Ledger | None = None
         self._formed: Tensor | None = None
         self._link = Link(
-            address, owner=owner or self._name, on_greeting=self._greeted,
-            keys=None if keys is None else Path(keys), patience=patience, timeout=timeout,
+            address, owner=owner or self._name, token=token or secrets.token_hex(16),
+            on_greeting=self._greeted, keys=None if keys is None else Path(keys), patience=patience,
+            timeout=timeout,
         )  # fmt: skip
 
     @property
@@ -90,7 +94,7 @@ class RemoteChip(Chip):
     def outcome_of(self, identity: str) -> Outcome | None:
         """See `RemembersCommands.outcome_of`."""
         header, arrays = self._link.ask("outcome_of", id=identity).result()
-        return None if header["how"] is None else _outcome(header, arrays)
+        return None if header["how"] is None else Outcome.of_parts(header, arrays)
 
     # --- Programming -------------------------------------------------------------------------
 
@@ -258,12 +262,15 @@ class RemoteChip(Chip):
             return
         if about["again"]:
             return
-        outcome = _outcome(about, arrays)
+        outcome = Outcome.of_parts(about, arrays)
         if command.kind == "place":
             asked = command.parameters
             self.placement.place(
                 asked["name"], tuple(asked["shape"]), inputs_first=asked["inputs_first"]
             )
+        if outcome.possible is not None:
+            # Read back: the board has counted a part of it before, or all that it may have got.
+            self._ledger = None
         if self._ledger is not None:
             self._ledger.extend(self.placement.cells - len(self._ledger.form))
             outcome.add_to(self._ledger)
@@ -301,7 +308,7 @@ class _Issued:
 
     def result(self) -> Outcome:
         """See `Answer.result`."""
-        return _outcome(*self._request.result())
+        return Outcome.of_parts(*self._request.result())
 
 
 def technology_of(text: str) -> Technology:
@@ -314,8 +321,3 @@ def technology_of(text: str) -> Technology:
         path = Path(folder) / "board.toml"
         path.write_text(text, encoding="utf-8")
         return Technology.load(path)
-
-
-def _outcome(header: dict[str, Any], arrays: list[Tensor]) -> Outcome:
-    cells, counts, *missed = arrays
-    return Outcome(header["how"], cells, counts, missed=missed[0] if missed else None)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from secateur.circuit.blocks import blocks, equal_parts
 from secateur.keyed import generator, normal
+from secateur.uncompiled import uncompiled
 
 if TYPE_CHECKING:
     from secateur.circuit.wired import Wired
@@ -158,7 +159,7 @@ class ReadPerProduct(Circuit):
 
 
 # torch.compile cannot trace a generator, and would compile anew for every key.
-@torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
+@uncompiled
 def _add_column_noise(
     outputs: Tensor, linear: LinearMap, inputs: Tensor, deviation: Tensor, keys: Sequence[int]
 ) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from secateur.circuit.blocks import blocks, extent
 from secateur.circuit.circuit import Levels
 from secateur.errors import SettingError
+from secateur.uncompiled import uncompiled
 
 
 class _Quantise(torch.autograd.Function):
@@ -86,7 +87,7 @@ class InputConverter(nn.Module):
         self.full_scale, self.signed, self.batches = 0.0, False, 0
 
     # torch.compile would compile anew for every range.
-    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
+    @uncompiled
     def forward(self, inputs: Tensor) -> Tensor:
         """Quantised inputs of the same shape."""
         if self.training:

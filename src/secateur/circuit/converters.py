@@ -13,6 +13,7 @@ from secateur.circuit.planes import Stack, noise_inputs, stacks
 from secateur.circuit.wired import Wired
 from secateur.errors import SettingError
 from secateur.keyed import key_of
+from secateur.uncompiled import uncompiled
 
 # Products before `every` counts: a range is found fast, and followed at leisure.
 _FIRST = 64
@@ -163,7 +164,7 @@ class BoundConverters(nn.Module, Circuit):
         return self.settings.weight(mean, deviation, gain=gain, key=key)
 
     # torch.compile would compile anew for every range.
-    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
+    @uncompiled
     def product(
         self, linear: LinearMap, inputs: Tensor, weight: Tensor, deviation: Tensor, *, gain: float,
         key: int, levels: Levels | None = None, outputs: slice = slice(None),

@@ -1,5 +1,6 @@
 """A board in the loop of a run: opened with the trial's journal, one trial to one board."""
 
+import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,8 +39,9 @@ def open_board(settings: ChipSettings, journal: Path) -> JournaledChip:
     with ExitStack() as opened:
         book = opened.enter_context(Journal(journal))
         board = RemoteChip(
-            settings.address, owner=f"run {book.run}", keys=settings.keys, timeout=_TIMEOUT
-        )
+            settings.address, owner=f"run {book.run[:8]}", token=_token(book), keys=settings.keys,
+            timeout=_TIMEOUT,
+        )  # fmt: skip
         opened.callback(board.close)
         own, its = technology_of(settings).identity(), board.technology
         if found := first_difference({"technology": own}, {"technology": its.identity()}):
@@ -52,6 +54,15 @@ def open_board(settings: ChipSettings, journal: Path) -> JournaledChip:
         # From here on the caller closes them.
         opened.pop_all()
     return chip
+
+
+def _token(book: Journal) -> str:
+    """What the run alone knows, kept with its journal: by it a resumed run gets its board back."""
+    token = book.note("token")
+    if token is None:
+        token = secrets.token_hex(16)
+        book.set_note("token", token)
+    return token
 
 
 def board_at(settings: ChipSettings, *, address: str | None = None) -> Chip:

@@ -93,17 +93,13 @@ def _restore(trainer: Trainer, tensors: dict[str, Tensor], settings: dict[str, A
         if rest:
             parts[kind][rest] = tensor
     unpack_(trainer.model, parts["model"], settings["model"])
-    if trainer.optimizer is not None:
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in parts["optimizer"].items():
-            index, _, key = name.partition("/")
-            state.setdefault(int(index), {})[key] = tensor
-        groups = trainer.optimizer.state_dict()["param_groups"]
-        trainer.optimizer.load_state_dict({"state": state, "param_groups": groups})
+    momenta: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in parts["optimizer"].items():
+        index, _, key = name.partition("/")
+        momenta.setdefault(int(index), {})[key] = tensor
     torch.set_rng_state(tensors["rng"])
     if trainer.together.device.type == "cuda" and "rng-cuda" in tensors:
         torch.cuda.set_rng_state(tensors["rng-cuda"], trainer.together.device)
     partial = settings.get("partial")
-    trainer.progress = Progress(
-        settings["history"], None if partial is None else Partial(**partial)
-    )
+    begun = None if partial is None else Partial(**partial)
+    trainer.go_on(Progress(settings["history"], begun), momenta)

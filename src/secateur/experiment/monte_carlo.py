@@ -6,17 +6,17 @@ on which it was learned; there read noise, drift and failing cells are drawn ane
 """
 
 import copy
+import json
 import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
-from scipy.stats import beta
 from torch import nn
 
 from secateur.chip import SimulatedChip
@@ -24,10 +24,19 @@ from secateur.chip.draws import FUTURES
 from secateur.errors import FileError, SettingError, nearest
 from secateur.experiment.checkpoint import restore_checkpoint
 from secateur.experiment.evaluate import chip_of
+from secateur.experiment.forks import can_fork, forked, started
 from secateur.experiment.processes import check_alone
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.runner import trials_of
-from secateur.experiment.setting import Setting, Trial, renew_norms, set_up, trained_in
+from secateur.experiment.setting import (
+    Parts,
+    Setting,
+    Trial,
+    parts_of,
+    renew_norms,
+    set_up,
+    trained_in,
+)
 from secateur.experiment.stress import fail_cells
 from secateur.experiment.training import keep_freed_memory
 from secateur.keyed import key_of
@@ -35,6 +44,7 @@ from secateur.network import ChipWeight
 
 SCHEMA, VERSION = "secateur.monte-carlo", 1
 QUANTILES = (0.05, 0.5, 0.95)
+_FEWER = "Give a smaller --jobs, so that fewer copies of model and chip are in memory at a time"
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,7 @@ class Hardship:
 
 def monte_carlo(
     run: Path, *, arms: Sequence[str] = (), draws: int = 64, hardship: Hardship | None = None,
-    processes: int = 1, apart: bool = False, data: Path | None = None,
+    processes: int = 1, data: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Measures each arm of a finished run so many times, each time drawn anew.
 
@@ -78,18 +88,18 @@ def monte_carlo(
         arms: only these; all that have a chip where empty.
         draws: of each arm.
         hardship: what every draw is put through.
-        processes: side by side.
-        apart: in another process even where there is one only.
+        processes: side by side; this one where it is one, or forks of it where it can be forked.
         data: where the task looks for its data first.
 
     Returns:
         Plain JSON values: `draws` with their figures, by arm a `summary` of each metric, the peak
-        memory of a process in bytes, and the processor time of each, its start included.
+        memory of a process in bytes, and the processor time of each part of the draws.
 
     Raises:
         SettingError: for arms and numbers that cannot be, and where a launcher has started several
             processes.
         FileError: for a directory without finished trials.
+        SecateurError: where the system ends a process.
     """
     check_alone(None, boards=False)
     if draws < 1 or processes < 1:
@@ -105,15 +115,18 @@ def monte_carlo(
             remedy="Give a run on simulated chips",
         )
     networks = _networks(run, recipe, arms)
-    jobs = [
-        delayed(measure_draws)(run, recipe, trial, numbers, hardship=hardship, data=data)
-        for trials in networks.values()
-        for trial, numbers in _dealt(trials, draws, processes)
-    ]
-    at_once = min(processes, len(jobs))
-    # Joblib runs one job at a time in this process, unless there may be two.
-    workers = max(2, at_once) if apart else at_once
-    parts = Parallel(n_jobs=workers, batch_size=1, pre_dispatch=at_once)(jobs)
+    dealt = [part for trials in networks.values() for part in _dealt(trials, draws, processes)]
+    at_once = min(processes, len(dealt))
+    work = partial(measure_draws, run, recipe, hardship=hardship, data=data)
+    if at_once == 1 or can_fork(recipe.run.threads):
+        torch.set_num_threads(recipe.run.threads)
+        work = partial(work, seen=_seen(networks, recipe, data))
+    if at_once == 1:
+        parts = [work(part) for part in dealt]
+    elif "seen" in work.keywords:
+        parts = forked(work, dealt, at_once=at_once, remedy=_FEWER)
+    else:
+        parts = started(work, dealt, at_once=at_once, remedy=_FEWER)
     rows = [row for part in parts for row in part["draws"]]
     rows.sort(key=lambda row: (list(networks).index(row["arm"]), row["draw"]))
     return {
@@ -129,13 +142,24 @@ def monte_carlo(
 
 
 def measure_draws(
-    run: Path, recipe: Recipe, trial: Trial, numbers: Sequence[int], *, hardship: Hardship,
-    data: Path | None,
+    run: Path, recipe: Recipe, dealt: tuple[Trial, Sequence[int]], *, hardship: Hardship,
+    data: Path | None, seen: Mapping[str, Parts] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Some draws of one trained network, one after the other, each on a copy."""
+    """Some draws of one trained network, one after the other, each on a copy.
+
+    Args:
+        run: directory of the run.
+        recipe: of it.
+        dealt: the network's trial, and the draws' numbers.
+        hardship: what every draw is put through.
+        data: where the task looks for its data first.
+        seen: the data by arm, where they have been loaded.
+    """
+    begin, (trial, numbers) = time.process_time(), dealt
     torch.set_num_threads(recipe.run.threads)
     keep_freed_memory()
-    setting = set_up(trial, recipe, data=data, folder=run / "trials" / trial.name)
+    folder, parts = run / "trials" / trial.name, seen[trial.arm] if seen else None
+    setting = set_up(trial, recipe, data=data, folder=folder, parts=parts)
     restore_checkpoint(run / trained_in(trial, recipe), setting.trainer)
     trainer = setting.trainer
     if trainer.progress.epoch < trainer.epochs:
@@ -152,7 +176,7 @@ def measure_draws(
         figures = dict(setting.task.measure(twin, setting.measured).figures)
         rows.append({"arm": trial.arm, "chip": trial.chip, "draw": number, "figures": figures})
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"draws": rows, "peak_memory_B": peak, "cpu_s": time.process_time()}
+    return {"draws": rows, "peak_memory_B": peak, "cpu_s": time.process_time() - begin}
 
 
 def drawn(setting: Setting, model: nn.Module, *, seed: int, hardship: Hardship) -> nn.Module:
@@ -202,9 +226,12 @@ def yield_of(values: Sequence[float], threshold: float) -> tuple[float, float, f
 
     Clopper and Pearson, Biometrika 26 (1934) 404: quantiles of beta distributions.
     """
+    # A tenth of a second to import, for whoever does anything else.
+    from scipy.special import betaincinv
+
     good, number = sum(value >= threshold for value in values), len(values)
-    low = 0.0 if good == 0 else float(beta.ppf(0.025, good, number - good + 1))
-    high = 1.0 if good == number else float(beta.ppf(0.975, good + 1, number - good))
+    low = 0.0 if good == 0 else float(betaincinv(good, number - good + 1, 0.025))
+    high = 1.0 if good == number else float(betaincinv(good + 1, number - good, 0.975))
     return good / number, low, high
 
 
@@ -242,6 +269,20 @@ def _networks(run: Path, recipe: Recipe, arms: Sequence[str]) -> dict[str, list[
             remedy="Give a run with an arm such as `pruned` or `programmed`",
         )
     return known
+
+
+def _seen(
+    networks: Mapping[str, Sequence[Trial]], recipe: Recipe, data: Path | None
+) -> dict[str, Parts]:
+    """What each arm sees of the data, loaded once for all with the same settings of the task."""
+    known: dict[str, Parts] = {}
+    found = {}
+    for arm, (trial, *_) in networks.items():
+        words = json.dumps(recipe.for_arm(arm).task.settings, sort_keys=True)
+        if words not in known:
+            known[words] = parts_of(trial, recipe, data=data)
+        found[arm] = known[words]
+    return found
 
 
 def _of_one_part(trials: Sequence[Trial]) -> list[Trial]:

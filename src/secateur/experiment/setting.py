@@ -18,7 +18,7 @@ from secateur.experiment.recipe import Recipe, for_chip
 from secateur.experiment.training import Trainer
 from secateur.keyed import key_of
 from secateur.network import calibrate_, saturations
-from secateur.tasks import Data, Samples, Task, batches, task_named
+from secateur.tasks import Samples, Task, batches, task_named
 
 Part = Literal["test", "validation"]
 _CALIBRATION_BATCHES = 64
@@ -110,9 +110,39 @@ class Setting:
             renew_norms(model, self.training, batch_size=size)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a trial sees of its task's data.
+
+    Args:
+        training: the part that is trained on.
+        measured: the part that is measured on.
+        notes: about the data.
+    """
+
+    training: Samples
+    measured: Any
+    notes: tuple[str, ...] = ()
+
+
+def parts_of(trial: Trial, recipe: Recipe, *, data: Path | None) -> Parts:
+    """Loads a trial's data.
+
+    Args:
+        trial: whose.
+        recipe: of the whole run.
+        data: where the task looks for its data first.
+    """
+    own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
+    loaded = task_named(own.task.name).load(data, own.task.settings)
+    if trial.part == "validation":
+        return Parts(loaded.training, loaded.validation, loaded.notes)
+    return Parts(loaded.training_and_validation, loaded.test, loaded.notes)
+
+
 def set_up(
     trial: Trial, recipe: Recipe, *, data: Path | None, folder: Path,
-    together: Processes | None = None,
+    together: Processes | None = None, parts: Parts | None = None,
 ) -> Setting:  # fmt: skip
     """Loads a trial's data and builds its model, on a freshly formed chip where it has one.
 
@@ -122,16 +152,20 @@ def set_up(
         data: where the task looks for its data first.
         folder: of the trial, for the journal of a board.
         together: the processes that train it; one where None.
+        parts: of the data, where they have been loaded.
     """
     together = together or Alone()
     task, arm = task_named(recipe.task.name), arm_named(trial.arm)
     own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
     own = for_chip(own, trial.chip)
     seed, make_chip = chip_seed(recipe, trial.chip), chip_maker(folder)
-    loaded = task.load(data, own.task.settings)
-    training, measured = _parts(loaded, trial.part)
-    trainer = _trainer(arm, task, own, training, seed=seed, make_chip=make_chip, together=together)
-    return Setting(task, arm, own, seed, training, measured, trainer, make_chip, loaded.notes)
+    seen = parts or parts_of(trial, recipe, data=data)
+    trainer = _trainer(
+        arm, task, own, seen.training, seed=seed, make_chip=make_chip, together=together
+    )
+    return Setting(
+        task, arm, own, seed, seen.training, seen.measured, trainer, make_chip, seen.notes
+    )
 
 
 @torch.no_grad()
@@ -162,12 +196,6 @@ def _calibrate(model: nn.Module, samples: Samples, *, batch_size: int) -> None:
         first = itertools.islice(batches(samples, batch_size), _CALIBRATION_BATCHES)
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
         calibrate_(model, (inputs.to(device) for inputs, _ in first))
-
-
-def _parts(data: Data[Any], part: Part) -> tuple[Any, Any]:
-    if part == "validation":
-        return data.training, data.validation
-    return data.training_and_validation, data.test
 
 
 def _trainer(

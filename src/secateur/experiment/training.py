@@ -4,6 +4,7 @@ import ctypes
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -90,8 +91,9 @@ class Trainer:
         self.model, self.samples, self.settings, self.seed = model, samples, settings, seed
         self.together = together or Alone()
         self.progress = Progress([])
-        self.optimizer = _optimizer(model, settings)
-        self._called = self.together.joined(model) if self.optimizer else model
+        self.trains = any(p.requires_grad for p in model.parameters())
+        self._momenta: dict[int, dict[str, Tensor]] = {}
+        self._called = self.together.joined(model) if self.trains else model
         _check_shares(
             min(settings.batch_size, len(samples)), self.together.count, settings.accumulation
         )
@@ -99,7 +101,26 @@ class Trainer:
     @property
     def epochs(self) -> int:
         """Epochs to go through in all: one, for the norms, where no parameter is trained."""
-        return self.settings.epochs if self.optimizer else 1
+        return self.settings.epochs if self.trains else 1
+
+    @cached_property
+    def optimizer(self) -> torch.optim.Optimizer | None:
+        """Of the trained parameters, or None; made when it is needed, as that takes a second."""
+        made = _optimizer(self.model, self.settings)
+        if made is not None and self._momenta:
+            groups = made.state_dict()["param_groups"]
+            made.load_state_dict({"state": self._momenta, "param_groups": groups})
+        return made
+
+    def go_on(self, progress: Progress, momenta: dict[int, dict[str, Tensor]]) -> None:
+        """Goes on from where another trainer of such a model has stood.
+
+        Args:
+            progress: where.
+            momenta: of its optimizer, by the parameters' numbers.
+        """
+        self.progress, self._momenta = progress, momenta
+        vars(self).pop("optimizer", None)
 
     @property
     def steps(self) -> int:
@@ -193,15 +214,15 @@ class Trainer:
     def _pass(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Forward and, where anything is trained, backward."""
         half = self.settings.precision == "bf16"
-        smoothing = self.settings.label_smoothing if self.optimizer else 0.0
+        smoothing = self.settings.label_smoothing if self.trains else 0.0
         with (
-            torch.set_grad_enabled(self.optimizer is not None),
+            torch.set_grad_enabled(self.trains),
             torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=half),
         ):
             logits = self._called(inputs)
-        with torch.set_grad_enabled(self.optimizer is not None):
+        with torch.set_grad_enabled(self.trains):
             loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
-            if self.optimizer is not None:
+            if self.trains:
                 pieces = self.settings.accumulation
                 mine = loss / pieces if pieces > 1 else loss
                 mine.backward()  # type: ignore[no-untyped-call,unused-ignore]

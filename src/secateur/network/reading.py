@@ -13,6 +13,7 @@ from secateur.errors import ModelError
 from secateur.keyed import key_of, normal
 from secateur.network.board_products import BoardProducts
 from secateur.ranks import rank
+from secateur.uncompiled import uncompiled
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class DigitalWeight(WeightSource):
             return Reading(self.value)
         return Reading(self._noisy())
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
+    @uncompiled
     def _noisy(self) -> Tensor:
         key = key_of(self.seed, rank(), "inject", self.name, self.uses.next())
         return inject(self.value, key=key, noise=self.noise)

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 from secateur.circuit import BoundConverters, InputConverter
 from secateur.network.layers import settings_of
 from secateur.network.reading import PlainValue, WeightSource
+from secateur.uncompiled import uncompiled
 
 State = tuple[Tensor, ...]
 
@@ -80,7 +81,7 @@ class ChipRecurrent(nn.Module):
         """Nothing to do: there is no flat weight buffer on a chip."""
 
     # A graph broken at every step and matrix would take minutes to compile and gain nothing.
-    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
+    @uncompiled
     def forward(
         self, inputs: Tensor | PackedSequence, state: Tensor | State | None = None
     ) -> tuple[Tensor | PackedSequence, Tensor | State]:

@@ -15,6 +15,7 @@ from secateur.network.reading import Reading, Uses, WeightSource
 from secateur.network.wiring import SeenPairs, layout_of
 from secateur.ranks import rank
 from secateur.topology import straight_through
+from secateur.uncompiled import uncompiled
 
 Grain = Literal["pair", "cell"]
 
@@ -86,12 +87,12 @@ class ChipWeight(WeightSource):
         # Digital, found by `compensate_`: outputs are multiplied by it.
         self.register_buffer("scale", None)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
+    @uncompiled
     def forward(self) -> Reading:
         """See `WeightSource.forward`; torch.compile breaks its graph here, once."""
         return super().forward()
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
+    @uncompiled
     def read(self) -> Reading:
         """One read of the region."""
         key = self._next_key()
@@ -246,7 +247,7 @@ class PrunedWeight(ChipWeight):
         self.flips = 0
         self.search: Settling | None = None
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
+    @uncompiled
     def settle(self) -> None:
         """In training, brings the chip to what the scores ask for."""
         if self.training and self.search is not None:

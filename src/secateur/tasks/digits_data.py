@@ -1,7 +1,11 @@
 """Handwritten digits, 8 x 8, that come with scikit-learn: no download."""
 
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
 import torch
-from sklearn.datasets import load_digits as load_bundled_digits
+from numpy.typing import NDArray
 
 from secateur.tasks.data import Data, Split, stratified
 
@@ -20,9 +24,9 @@ def load_digits() -> Data[Split]:
     Returns:
         Inputs (N, 1, 8, 8), float32 from 0 (paper) to 1 (full ink, 16 in the file); targets (N,).
     """
-    bundled = load_bundled_digits()
-    inputs = torch.from_numpy(bundled.images).to(torch.float32).div_(_BRIGHTEST).unsqueeze(1)
-    targets = torch.from_numpy(bundled.target).to(torch.int64)
+    table = bundled_table()
+    pictures = torch.from_numpy(table[:, :-1]).to(torch.float32).view(-1, 1, 8, 8)
+    inputs, targets = pictures.div_(_BRIGHTEST), torch.from_numpy(table[:, -1]).to(torch.int64)
     fifths = [round(_HELD_OUT * int(count)) for count in torch.bincount(targets)]
     validation, test, training = stratified(
         targets, [[fifth, fifth] for fifth in fifths], name="digits 1"
@@ -32,3 +36,18 @@ def load_digits() -> Data[Split]:
         validation=Split(inputs[validation], targets[validation]),
         test=Split(inputs[test], targets[test]),
     )
+
+
+def bundled_table() -> NDArray[np.float64]:
+    """Pixels and class of each digit, (1797, 65), from scikit-learn's file of them.
+
+    Its loader takes a hundred times longer to be imported, and is asked where there is no file.
+    """
+    found = find_spec("sklearn")
+    path = Path(str(found and found.origin)).parent / "datasets/data/digits.csv.gz"
+    if path.is_file():
+        return np.loadtxt(path, delimiter=",")
+    from sklearn.datasets import load_digits as load_bundled
+
+    bundled = load_bundled()
+    return np.column_stack([bundled.data, bundled.target])

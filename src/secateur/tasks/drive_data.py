@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import uniform_filter
 from torch import Tensor
 
 from secateur.errors import FileError
@@ -191,6 +190,8 @@ def darkening(colours: NDArray[np.uint8], *, vessels: Field, field: Field) -> fl
 
     Compared are differences in green from the mean of the pixels around, inside the field of view.
     """
+    from scipy.ndimage import uniform_filter  # As SciPy's other parts: it takes a while.
+
     green = grey_of(colours, channel="green")
     seen = uniform_filter(field.astype(np.float64), _SURROUNDINGS)
     around = uniform_filter(np.where(field, green, 0.0), _SURROUNDINGS)

@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 from torch import Tensor, nn
 
 from secateur.errors import DivergedError
@@ -47,6 +46,9 @@ def segmented(model: nn.Module, fundi: Fundi) -> Measured:
     Raises:
         DivergedError: for a model whose answers are not finite.
     """
+    # Half a second to import, for whoever does anything else.
+    from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
+
     maps = predicted(model, fundi)
     fields = fundi.fields.numpy()
     probability, vessel = maps[fields].astype(np.float64), fundi.vessels.numpy()[fields]

@@ -27,8 +27,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dct, rfft
-from scipy.signal import get_window
 
 from secateur.errors import SettingError
 
@@ -58,6 +56,9 @@ def feature_map(samples: Array) -> NDArray[np.float32]:
     """
     if samples.ndim != 1 or not samples.size:
         raise SettingError(f"A recording of shape {samples.shape} is no series of samples")
+    # A tenth of a second to import, for whoever does anything else.
+    from scipy.fft import dct
+
     bands = decibels(band_powers(samples, BANDS, BAND_WINDOW), lowest=-50.0, below_peak=40.0)
     powers = band_powers(samples, CEPSTRAL_BANDS, CEPSTRAL_WINDOW)
     levels = decibels(powers, lowest=-100.0, below_peak=80.0)
@@ -83,6 +84,9 @@ def band_powers(samples: Array, count: int, window: int) -> Array:
     Returns:
         (1 + N // 256, count).
     """
+    from scipy.fft import rfft
+    from scipy.signal import get_window
+
     frames = _frames(samples, window, beyond="constant") * get_window("hann", window)
     spectra = rfft(frames, overwrite_x=True)
     result: Array = (spectra.real**2 + spectra.imag**2) @ mel_bands(count, window).T
