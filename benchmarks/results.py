@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from secateur.experiment.record import summarise
+from secateur.report.reading import read_run
+from secateur.report.sweep_figures import crossing_words
+from secateur.report.sweeps import sweeps
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -39,12 +42,15 @@ def thinned(record: Record) -> dict[str, Any]:
             "per_chip": _per_chip(result["trials"], list(record["metrics"])[:2]),
             "pulses": _mean_pulses(result["trials"]),
             **_aged(result["trials"], next(iter(record["metrics"]))),
+            **_failed(result["trials"], next(iter(record["metrics"]))),
         }
         for result in record["results"]
     ]
     kind = "variants" if any(row["variant"] for row in rows) else "arms"
     if rows and all(row["variant"].startswith(_MEMORY) and "aged" in row for row in rows):
         kind = "technologies"
+    if any("failed" in row for row in rows):
+        kind = "failed"
     about = {key: record[key] for key in _KEPT}
     # Where somebody put the run is nothing to the figures.
     about["command"] = re.sub(r" --out \S+", "", record["command"])
@@ -77,6 +83,28 @@ def _aged(trials: Sequence[Record], metric: str) -> dict[str, Any]:
         for name, ages in found.items()
     }
     return {"aged": means["norms"], "remedied": means} if "norms" in means else {}
+
+
+def _failed(trials: Sequence[Record], metric: str) -> dict[str, Any]:
+    """The headline metric, mean of the chips, after each share of cells has failed."""
+    found: dict[str, list[float]] = {}
+    for trial in trials:
+        for row in trial.get("stress", ()):
+            if row["kind"] == "failed":
+                found.setdefault(f"{row['value']:g}", []).append(row["figures"][metric])
+    means = {share: sum(values) / len(values) for share, values in found.items()}
+    return {"failed": means} if means else {}
+
+
+def failed_table(record: Record) -> list[str]:
+    """One row an arm, one column a share of cells that failed once the network was finished."""
+    rows = [row for row in record["rows"] if "failed" in row]
+    shares = list(rows[0]["failed"])
+    lines = _begin(("cells that fail", *(f"{100 * float(share):g} %" for share in shares)))
+    for row in rows:
+        figures = " | ".join(f"{100 * row['failed'][share]:.1f} %" for share in shares)
+        lines.append(f"| `{row['arm']}` | {figures} |")
+    return lines
 
 
 def technologies_table(record: Record) -> list[str]:
@@ -157,7 +185,11 @@ def variants_table(record: Record) -> list[str]:
     lines = _begin(("setting", *(f"`{arm}`" for arm in arms)))
     for variant in dict.fromkeys(row["variant"] for row in record["rows"]):
         texts = [_variant(cells.get((variant, arm)), next(iter(record["metrics"]))) for arm in arms]
-        lines.append(f"| `{variant}` | {' | '.join(texts)} |")
+        # Arms that heed nothing of what was varied run once.
+        words = f"`{variant}`" if variant else "whatever it is"
+        lines.append(f"| {words} | {' | '.join(texts)} |")
+    if "crossings" in record:
+        lines += ["", *(f"- {words}" for words in record["crossings"])]
     return lines
 
 
@@ -203,7 +235,7 @@ def inference_table(record: Record) -> list[str]:
 TABLES: dict[str, Callable[[Record], list[str]]] = {
     "arms": arms_table, "variants": variants_table, "speed": speed_table,
     "wires": wires_table, "gains": gains_table, "inference": inference_table,
-    "technologies": technologies_table, "remedies": remedies_table,
+    "technologies": technologies_table, "remedies": remedies_table, "failed": failed_table,
 }  # fmt: skip
 
 
@@ -265,6 +297,13 @@ def _grouped(number: float) -> str:
     return f"{round(number):,}".replace(",", " ")
 
 
+def _crossings(run: Path) -> dict[str, list[str]]:
+    """Where written weights become worse than pruned ones, a sentence each, where that was run."""
+    found = [s for s in sweeps(read_run(run)) if s.setting == "chip.values.programming_error"]
+    told = [words for sweep in found for words in crossing_words(sweep)]
+    return {"crossings": told} if told else {}
+
+
 def main() -> None:
     """Keeps a run's figures, or writes the pages' tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -276,8 +315,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.action == "keep":
         record = json.loads((options.run / "record.json").read_text(encoding="utf-8"))
+        kept = {**thinned(record), **_crossings(options.run)}
         path = ROOT / "results" / f"{options.name}.json"
-        path.write_text(json.dumps(thinned(record), indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
         return
     for page in PAGES:
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")

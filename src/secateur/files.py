@@ -3,6 +3,7 @@
 import io
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         partial.replace(path)
         _settle_name(path.parent)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        # Not there, or in no folder at all.
+        with suppress(OSError):
+            partial.unlink()
         raise FileError(
             f"The file could not be written: {error.strerror or error}", where=str(path),
             cause="a full disk or a folder without write permission",

@@ -9,8 +9,9 @@ from secateur.chip.command import carry_out
 from secateur.errors import ChipError
 
 
-class PowerCutError(Exception):
-    """The controller is dead; the cells are as the last pulse has left them."""
+class PowerCutError(BaseException):
+    """The controller is dead, and nothing it runs goes on; the cells are as the last pulse left
+    them."""
 
 
 class Board(Chip):
@@ -115,6 +116,24 @@ class RememberingBoard(Board):
         return self.known.get(identity)
 
 
+class RefusingBoard(RememberingBoard):
+    """Says of a write, once it is asked for the answer, that it will not have it."""
+
+    closed = False
+
+    def issue(self, identity: str, command: Command) -> Known:
+        known = super().issue(identity, command)
+        return Refused(known.outcome) if command.kind == "write_verify" else known
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Refused(Known):
+    def result(self) -> Outcome:
+        raise ChipError("This chip cannot be written to values")
+
+
 def same_counts(one: Chip, other: Chip) -> bool:
     return all(
         torch.equal(getattr(one.ledger, kind), getattr(other.ledger, kind))
@@ -123,13 +142,14 @@ def same_counts(one: Chip, other: Chip) -> bool:
 
 
 class FalteringBoard(ForgetfulBoard):
-    """Sends a SET in three parts, and fails once, in the second."""
+    """Sends a SET in three parts, and fails once, in the second: by its driver, or underneath."""
 
     faltering = True
+    error: type[Exception] = ChipError
 
     def set(self, cells) -> None:
         for number, part in enumerate(torch.tensor_split(cells, 3)):
             if number == 1 and self.faltering:
                 self.faltering = False
-                raise ChipError("The instrument does not answer")
+                raise self.error("The instrument does not answer")
             self.true.set(part)

@@ -1,12 +1,14 @@
 """A board and its server on a thread, for tests."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from secateur.chip import FixedVoltage, SimulatedChip
+from secateur.chip import Chip, FixedVoltage, Journal, SimulatedChip
 from secateur.chip.board import Board
+from secateur.chip.command import RemembersCommands
+from secateur.chip.remembering import Remembering
 from secateur.chip.server import Server
 
 
@@ -16,9 +18,25 @@ def serving(state: Path, *, seed: int = 3, fraction: float = 0.5, **options) -> 
     board = Board(
         lambda: SimulatedChip("taox-40nm", seed=seed, forming=FixedVoltage(fraction)), state
     )
-    options = {"address": "tcp://127.0.0.1:*", "serial": board.serial, **options}
-    server = Server(lambda: board.chip, board, **options)
-    server.board = board
+    with _running(lambda: board.chip, board, serial=board.serial, **options) as server:
+        server.board = board
+        yield server
+    board.close()
+
+
+@contextmanager
+def serving_driven(chip: Chip, journal: Path, **options) -> Iterator[Server]:
+    """A chip that forgets commands, with a memory at its side."""
+    with Journal(journal, synchronous="normal") as book:
+        memory = Remembering(chip, book)
+        with _running(lambda: chip, memory, serial="bench", **options) as server:
+            server.memory = memory
+            yield server
+
+
+@contextmanager
+def _running(chip: Callable[[], Chip], memory: RemembersCommands, **options) -> Iterator[Server]:
+    server = Server(chip, memory, **{"address": "tcp://127.0.0.1:*", **options})
     stop = threading.Event()
     thread = threading.Thread(target=server.run, args=(stop,), daemon=True)
     thread.start()
@@ -28,4 +46,3 @@ def serving(state: Path, *, seed: int = 3, fraction: float = 0.5, **options) -> 
         stop.set()
         thread.join()
         server.close()
-        board.close()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from secateur.chip import Ledger, SimulatedChip
 from secateur.chip.command import Command, Outcome, carry_out
 from secateur.chip.journal import Journal
+from secateur.chip.sqlite import begun
 from secateur.errors import FileError
 
 CELLS = torch.tensor([4, 0, 7])
@@ -48,7 +49,12 @@ def test_what_is_written_comes_back(tmp_path):
 @pytest.mark.parametrize("kind", ["form", "ramp", "set", "reset", "write_verify"])
 def test_every_kind_of_command_comes_back(tmp_path, kind):
     values = torch.rand(3) * 1e-4 if kind == "write_verify" else None
-    command = Command(kind, CELLS, values, {"width": 1e-6, "voltages": [1.0, 2.5]})
+    pulse = {"width": 1e-6, "compliance": 1e-4}
+    parameters = {
+        "form": {"voltage": 2.5, **pulse}, "ramp": {"voltages": [1.0, 2.5], **pulse},
+        "write_verify": {"tolerance": 0.05, "attempts": 4},
+    }  # fmt: skip
+    command = Command(kind, CELLS, values, parameters.get(kind, {}))
     with Journal(tmp_path / "j.sqlite") as journal:
         journal.begin("a", command)
         assert journal.entry("a").command.digest() == command.digest()
@@ -136,6 +142,34 @@ def test_every_intent_that_was_told_outlives_a_kill(tmp_path):
     told += writer.stdout.readlines()
     with Journal(path) as journal:
         assert len(journal.in_doubt()) >= len(told) >= 5
+
+
+def test_an_outcome_outlives_a_disk_that_was_full_when_it_was_written(tmp_path):
+    """Told to be written with the next intent, which fails: it is written once there is room."""
+    with Journal(tmp_path / "j.sqlite") as journal:
+        journal.begin("a", SWITCH)
+        journal.end("a", Outcome("done", CELLS, SWITCH.each_once()), at_once=False)
+        pages = journal._base.execute("PRAGMA page_count").fetchone()[0]
+        journal._base.execute(f"PRAGMA max_page_count = {pages + 1}")
+        with pytest.raises(FileError, match="full"):
+            journal.begin("b", Command("reset", torch.arange(50_000)))
+        journal._base.execute("PRAGMA max_page_count = 100000")
+        journal.begin("b", SWITCH)
+        assert [entry.identity for entry in journal.in_doubt()] == ["b"]
+        assert int(journal.counts(9).switching.sum()) == 3
+
+
+def test_a_transaction_that_cannot_be_ended_is_undone():
+    base = sqlite3.connect(":memory:", isolation_level=None)
+    base.execute("PRAGMA foreign_keys = ON")
+    base.execute("CREATE TABLE one (n INTEGER PRIMARY KEY)")
+    base.execute("CREATE TABLE two (n REFERENCES one DEFERRABLE INITIALLY DEFERRED)")
+    with pytest.raises(sqlite3.IntegrityError), begun(base):
+        base.execute("INSERT INTO two VALUES (1)")
+    assert not base.in_transaction
+    with begun(base):
+        base.execute("INSERT INTO one VALUES (1)")
+    assert base.execute("SELECT COUNT(*) FROM two").fetchone() == (0,)
 
 
 def test_two_processes_cannot_share_one(tmp_path):

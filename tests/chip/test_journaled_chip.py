@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from boards import FalteringBoard, ForgetfulBoard, PowerCutError, RememberingBoard
+from boards import (
+    FalteringBoard,
+    ForgetfulBoard,
+    PowerCutError,
+    RefusingBoard,
+    RememberingBoard,
+)
 
 from secateur.chip import Chip, Command, FixedVoltage, Journal, JournaledChip, SimulatedChip
+from secateur.chip import answers as answers_module
 from secateur.chip.remembering import Remembering
 from secateur.errors import ChipError, FileError, SettingError
 from secateur.testing import ChipContract
@@ -173,6 +180,47 @@ def test_a_refused_command_leaves_no_pulse_and_no_doubt(tmp_path):
     assert board.journal.counts(0).totals() == {"form": 0, "set": 0, "reset": 0}
 
 
+def test_a_refusal_is_told_once_and_keeps_nothing_open(tmp_path):
+    chip = RefusingBoard(seed=1)
+    board = journaled(chip, tmp_path / "j.sqlite")
+    board.place("weight", (5, 6))
+    with pytest.raises(ChipError, match="cannot be written"):
+        board.write_verify(torch.arange(4), torch.full((4,), 1e-5))
+    board.reset(torch.arange(4))
+    board.close()
+    assert chip.closed
+    with Journal(tmp_path / "j.sqlite") as journal:
+        assert [e.outcome.how for e in journal.entries()] == ["done", "refused", "done"]
+
+
+def test_what_cannot_be_written_at_the_end_keeps_nothing_open(tmp_path, monkeypatch):
+    chip = RefusingBoard(seed=1)
+    board = journaled(chip, tmp_path / "j.sqlite")
+    board.place("weight", (5, 6))
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "flush", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            board.close()
+    assert chip.closed
+    Journal(tmp_path / "j.sqlite").close()
+
+
+def test_an_evaluation_takes_no_more_memory_the_longer_it_is(tmp_path, monkeypatch):
+    """And a run that goes the same way again reads the same, though the cells have changed."""
+    monkeypatch.setattr(answers_module, "MOST", 5000)
+    chip, reads = ForgetfulBoard(seed=1), []
+    for _ in range(2):
+        board = journaled(chip, tmp_path / "j.sqlite")
+        region = board.place("weight", (6, 5))
+        for key in range(60):
+            reads.append(board.read(region, key=key))
+            assert sum(t.nbytes for *_, t in board._answers.held()) <= 5000
+        board.reset(torch.arange(60))
+        board.journal.close()
+        chip.true.set(torch.arange(60))
+    assert all(map(torch.equal, reads[:60], reads[60:]))
+
+
 def test_a_state_to_go_on_from_needs_its_journal(tmp_path):
     chip = ForgetfulBoard(seed=1)
     board = journaled(chip, tmp_path / "j.sqlite")
@@ -185,6 +233,50 @@ def test_a_state_to_go_on_from_needs_its_journal(tmp_path):
     assert again.position == int(state.tensors["commands"]) == 4
     with pytest.raises(ChipError, match="knows 0"):
         journaled(chip, tmp_path / "other.sqlite").restore(state)
+
+
+def test_what_was_read_up_to_a_saved_state_outlives_two_kills(tmp_path):
+    """One before the next command, one after it: the way there is the same a third time."""
+    chip, cells, reads = ForgetfulBoard(seed=1), torch.arange(60), []
+    for _ in range(3):
+        board = journaled(chip, tmp_path / "j.sqlite")
+        board.place("weight", (5, 6))
+        board.reset(cells)
+        reads.append(board.read_back(cells))
+        if len(reads) == 1:
+            state = board.state()
+        else:
+            board.restore(state)
+            board.set(cells)
+        board.journal.close()
+    assert all(torch.equal(read, reads[0]) for read in reads)
+
+
+@pytest.mark.parametrize("when", ["before", "half", "after"])
+def test_what_was_asked_for_up_to_a_point_is_the_same_whenever_one_comes_there(tmp_path, when):
+    """Though the cells are ahead, and some of their pulses only possibly given."""
+    cells, found, path = torch.arange(60), [], tmp_path / "j.sqlite"
+    chip = ForgetfulBoard(seed=1, fatal=4, when=when)
+    board = journaled(chip, path)
+    board.place("weight", (5, 6))
+    board.reset(cells[:40])
+    state = board.state()
+    for number in range(3):
+        for up in (True, False, True):
+            found.append(board.spent().clone())
+            if number == 0 and len(found) == 3:
+                with pytest.raises(PowerCutError):
+                    board.switch(cells[::2], torch.full((30,), up))
+            else:
+                board.switch(cells[::2], torch.full((30,), up))
+        path = crashed(path) if number == 0 else path
+        board.journal.close()
+        board = journaled(chip, path)
+        board.restore(state)
+    for number in (1, 2):
+        assert all(map(torch.equal, found[:3], found[3 * number :]))
+    assert found[2].max() == 3
+    assert torch.equal(board.spent(), found[0])
 
 
 def test_a_simulated_chip_and_its_journal_go_back_together(tmp_path):
@@ -228,14 +320,19 @@ def test_cells_that_do_not_follow_are_pulsed_so_often_and_marked(tmp_path):
     assert torch.equal(board.journal.stuck(), stuck_high)
 
 
+@pytest.mark.parametrize("error", [ChipError, OSError, KeyboardInterrupt])
 @pytest.mark.parametrize("resumed", [True, False])
-def test_a_command_that_fails_after_some_pulses_is_read_back_and_not_refused(tmp_path, resumed):
+def test_a_command_that_fails_after_some_pulses_is_read_back_and_not_refused(
+    tmp_path, resumed, error
+):
+    """Before the next command, whatever the failure was called."""
     chip = FalteringBoard(seed=1)
+    chip.error = error
     board = journaled(chip, tmp_path / "j.sqlite")
     board.place("weight", (5, 6))
     cells = torch.arange(60)
     board.reset(cells)
-    with pytest.raises(ChipError, match="does not answer"):
+    with pytest.raises(error, match="does not answer"):
         board.set(cells)
     if resumed:
         board = journaled(chip, crashed(tmp_path / "j.sqlite"))
@@ -253,6 +350,20 @@ def test_a_command_that_fails_after_some_pulses_is_read_back_and_not_refused(tmp
         assert torch.equal(chip.ledger.set[followed], torch.ones(int(followed.sum())).int())
     least, most = (board.journal.counts(60, possible=p).set for p in (False, True))
     assert bool((chip.ledger.set >= least).all() & (chip.ledger.set <= least + most).all())
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_board_that_remembers_is_asked_before_the_next_command_too(tmp_path, when):
+    chip = RememberingBoard(seed=1, fatal=1, when=when)
+    board = journaled(chip, tmp_path / "j.sqlite")
+    board.place("weight", (5, 6))
+    with pytest.raises(PowerCutError):
+        board.reset(torch.arange(30))
+    board.reset(torch.arange(20, 60))
+    assert board.journal.in_doubt() == []
+    assert len(board.notes) == 1
+    assert torch.equal(board.journal.counts(60).reset, chip.true.ledger.reset)
+    assert int(chip.true.ledger.reset[:20].sum()) == (20 if when == "after" else 0)
 
 
 def test_a_served_command_that_fails_after_some_pulses_is_not_given_again(tmp_path):

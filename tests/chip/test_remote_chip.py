@@ -164,10 +164,15 @@ def test_a_second_owner_waits_for_the_first_ones_lease(tmp_path):
         RemoteChip(server.address, owner="third").close()
 
 
-def test_the_same_owner_takes_over_at_once_and_its_former_process_is_locked_out(server):
-    first = RemoteChip(server.address, owner="run")
+def test_who_has_the_token_takes_over_at_once_and_the_former_process_is_locked_out(server):
+    first = RemoteChip(server.address, owner="run", token="0123456789abcdef")
     region = first.place("w", (4, 5))
-    second = RemoteChip(server.address, owner="run")
+    for token in ("", "another token, as long"):
+        with pytest.raises(ChipError, match="in use by 'run'"):
+            RemoteChip(server.address, owner="run", token=token)
+    with pytest.raises(SettingError, match="token of 3 characters"):
+        RemoteChip(server.address, owner="run", token="run")
+    second = RemoteChip(server.address, owner="run again", token="0123456789abcdef")
     with pytest.raises(ChipError, match="lent again"):
         first.reset(torch.arange(3)) or first.ledger
     assert second.ledger.totals()["reset"] == 0
@@ -184,7 +189,7 @@ def test_an_id_is_for_one_command_also_on_the_board(server):
     assert torch.equal(first.result().counts, again.result().counts)
     with pytest.raises(ChipError, match="another one"):
         other.result()
-    assert int(chip._link.ask("ledger").result()[1][0][2].sum()) == 3
+    assert int(chip._link.ask("ledger", first=0, count=40).result()[1][0][2].sum()) == 3
     chip.close()
 
 

@@ -99,7 +99,7 @@ def board(tmp_path_factory):
 
 
 def pulses(chip) -> list[torch.Tensor]:
-    (counts,) = chip._link.ask("ledger").result()[1]
+    (counts,) = chip._link.ask("ledger", first=0, count=40).result()[1]
     return counts
 
 
@@ -159,9 +159,16 @@ def test_a_stranger_without_the_session_is_refused(board):
     for session in (None, b"", bytes(16), "x", 3, [], {}):
         reply = asked(line, packed({**command, "session": session}, [torch.arange(9)]))
         assert reply["error"]["kind"] == "unknown"
-    reply = asked(line, packed({"op": "hello", "n": 0, "owner": "stranger"}))
-    assert reply["error"]["kind"] == "busy"
-    assert "in use by 'owner'" in reply["error"]["what"]
+    # Nor is the owner's name enough, which whoever asks is told.
+    for name in ("stranger", "owner"):
+        hello = {"op": "hello", "n": 0, "owner": name, "most": 1 << 20}
+        reply = asked(line, packed({**hello, "token": b"0123456789abcdef"}))
+        assert reply["error"]["kind"] == "busy"
+        assert "in use by 'owner'" in reply["error"]["what"]
+        assert chip._link._token.decode() not in str(reply)
+        for token in (None, b"", b"short", "0123456789abcdef", 7):
+            reply = asked(line, packed({**hello, "token": token}))
+            assert "no token" in reply["error"]["what"]
     assert torch.equal(pulses(chip), before)
 
 

@@ -45,6 +45,10 @@ def test_many_trials_are_counted_and_asked_about_before_anything_is_written(seca
     assert "300 trials" in result.stderr
     assert "--yes" in result.stderr
     assert list(empty.iterdir()) == []
+    wrong = f"training.epochs={MANY},0"
+    result = secateur("sweep", "digits", "--arms", "pruned", "--over", wrong)
+    assert "301 trials" in result.stderr
+    assert "--yes" in result.stderr
 
 
 def test_a_directory_that_cannot_be_resumed_is_refused(secateur, empty):

@@ -1,6 +1,9 @@
 """The driver of docs/driver.md against a fake instrument: the contract, and what goes wrong."""
 
+import itertools
+import shutil
 import threading
+from pathlib import Path
 
 import pages
 import pytest
@@ -9,7 +12,8 @@ from fake_instrument import FakeInstrument
 from torch import nn
 
 import secateur as st
-from secateur.chip import Chip, Journal
+from secateur.chip import Chip, Command, FixedVoltage, Journal, VoltageRamp
+from secateur.chip.remembering import Remembering
 from secateur.errors import ChipError, SettingError
 from secateur.network import pruned_weights
 from secateur.testing import ChipContract
@@ -109,6 +113,148 @@ def test_cells_that_were_formed_before_are_known_again_and_not_formed_anew():
     again = _BenchChip(_Line(fake.stream))
     assert torch.equal(again.status(again.place("weight", (6, 4))), status)
     assert int(fake.chip.ledger.form.sum()) == forms
+
+
+# --- A new process -----------------------------------------------------------------------------
+
+
+class DeadError(BaseException):
+    """The driver's process is gone, at a line to its instrument."""
+
+
+class MortalLine(_Line):
+    """Dies at its n-th line, before the instrument gets it or after it has done it."""
+
+    def __init__(self, stream, fatal: int, when: str) -> None:
+        super().__init__(stream)
+        self.left, self.when = fatal, when
+
+    def ask(self, words: str) -> str:
+        self.left -= 1
+        if self.left < 0:
+            if self.when == "after":
+                super().ask(words)
+            raise DeadError
+        return super().ask(words)
+
+
+WEIGHTS = {"first": (11, 8), "second": (5, 4)}
+CELLS, SOME = torch.arange(176), torch.arange(216)[::3]
+UP = torch.arange(72) % 2 == 1
+
+
+def in_process(chip: Chip, journal: Path) -> Chip:
+    """A program that a driver is pulsed by; the journal stays as a killed process leaves it."""
+    board = _PAGE["JournaledChip"](chip, Journal(journal, synchronous="normal"))
+    regions = [board.place("first", WEIGHTS["first"])]
+    board.reset(CELLS)
+    regions.append(board.place("second", WEIGHTS["second"]))
+    board.switch(SOME, UP)
+    assert [region.name for region in regions] == list(WEIGHTS)
+    return board
+
+
+def served(chip: Chip, journal: Path) -> Remembering:
+    """The same by a server's memory."""
+    board = Remembering(chip, Journal(journal, synchronous="normal"))
+
+    def place(identity: str, name: str) -> None:
+        asked = {"name": name, "shape": list(WEIGHTS[name]), "inputs_first": False}
+        outcome = board.issue(identity, Command("place", parameters=asked)).outcome
+        given = outcome.counts if outcome.possible is None else outcome.counts + outcome.possible
+        assert bool((given[0] > 0).all())
+        assert torch.equal(board.outcome_of(identity).counts, outcome.counts)
+
+    place("run:0", "first")
+    board.issue("run:1", Command("reset", CELLS))
+    place("run:2", "second")
+    board.issue("run:3", Command("switch", SOME, UP))
+    return board
+
+
+def left(journal: Path, number: int) -> Path:
+    """What a killed process leaves of its journal: all that it made durable, and no lock."""
+    copied = journal.with_name(f"left {number}")
+    for ending in ("", "-wal"):
+        if (part := journal.with_name(journal.name + ending)).exists():
+            shutil.copy(part, copied.with_name(copied.name + ending))
+    return copied
+
+
+@pytest.mark.parametrize("program", [in_process, served])
+@pytest.mark.parametrize("forming", [FixedVoltage(), FixedVoltage(0.5), VoltageRamp(step=0.3)])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_new_process_takes_up_what_the_old_one_left(tmp_path, program, forming, when):
+    """Dead at any line: weights lie where they lay, all are formed and switched, all is counted."""
+    for fatal in itertools.count(1, 2):
+        fake, journal = FakeInstrument(seed=4), tmp_path / f"journal {fatal}"
+        chip, died = _BenchChip(MortalLine(fake.stream, fatal, when)), False
+        chip.forming = forming
+        try:
+            board = program(chip, journal)
+        except DeadError:
+            died = True
+            chip = _BenchChip(_Line(fake.stream))
+            chip.forming = forming
+            board = program(chip, left(journal, fatal))
+        chip.line.left = 1 << 30
+        check_all_is_done_and_counted(board.journal, chip, fake)
+        if not died:
+            return
+
+
+def check_all_is_done_and_counted(journal: Journal, chip: Chip, fake: FakeInstrument) -> None:
+    _, rows, columns = chip.where(torch.arange(216)).T
+    inside = rows * 64 + columns
+    assert len(inside.unique()) == 216
+    status = fake.chip.status(fake.region).view(-1)[inside]
+    assert journal.in_doubt() == []
+    certain, possible = (journal.counts(216, possible=p) for p in (False, True))
+    for kind in ("form", "set", "reset"):
+        own, true = getattr(chip.ledger, kind), getattr(fake.chip.ledger, kind)
+        least, more = getattr(certain, kind), getattr(possible, kind)
+        assert int(true.sum()) == int(true[inside].sum())
+        assert bool((least <= true[inside]).all()), kind
+        assert bool((true[inside] <= least + more).all()), kind
+        assert torch.equal(own, least + more), kind
+    formed = status != Chip.PRISTINE
+    pairs = formed.view(-1, 2)
+    if isinstance(chip.forming, VoltageRamp):
+        assert bool(pairs.any(dim=1).all())
+    else:
+        assert formed.float().mean() > (0.98 if chip.forming.fraction > 0.9 else 0.35)
+    asked = torch.full((216,), Chip.HIGH)
+    asked[CELLS] = Chip.LOW
+    asked[SOME] = torch.where(UP, Chip.HIGH, Chip.LOW)
+    known = torch.cat([chip.status(region).view(-1) for region in chip.placement.regions])
+    # But for cells that are stuck from birth.
+    assert int((formed & (status != asked)).sum()) <= 4
+    assert int((known != status).sum()) <= 2
+
+
+def test_a_place_that_had_no_room_is_refused_by_a_new_process_too(tmp_path):
+    for _ in range(2):
+        chip, _ = bench()
+        board = _PAGE["JournaledChip"](chip, Journal(tmp_path / "journal"))
+        with pytest.raises(ChipError, match="No room"):
+            board.place("large", (1000, 1000))
+        board.journal.close()
+
+
+def test_a_driver_with_weights_that_its_journal_does_not_know_is_not_confused(tmp_path):
+    chip, fake = bench()
+    chip.place("before", (3, 2))
+    board = _PAGE["JournaledChip"](chip, Journal(tmp_path / "journal"))
+    board.place("first", (6, 4))
+    board.journal.close()
+    with Journal(tmp_path / "journal") as journal:
+        again = _BenchChip(_Line(fake.stream))
+        with pytest.raises(ChipError, match="goes on at 12"):
+            _PAGE["JournaledChip"](again, journal)
+        again.place("before", (3, 2))
+        board = _PAGE["JournaledChip"](again, journal)
+        assert board.place("first", (6, 4)).first_cell == 12
+    assert torch.equal(again.ledger.form[12:], chip.ledger.form[12:])
 
 
 def test_a_served_driver_is_a_board(tmp_path):

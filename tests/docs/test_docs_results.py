@@ -109,3 +109,33 @@ def test_a_thinned_record_keeps_every_chip():
     assert kept["kind"] == "arms"
     assert kept["rows"][0]["per_chip"] == {"accuracy": [0.5, 0.7]}
     assert kept["rows"][0]["pulses"] == {"set": 2.0, "reset": 0.0}
+
+
+def test_cells_that_failed_later_are_shown_by_share():
+    stress = [
+        {"kind": "failed", "value": share, "figures": {"accuracy": figure}}
+        for share, figure in ((0.01, 0.6), (0.1, 0.5))
+    ]
+    trials = [{"test": {"accuracy": 0.7}, "validation": None, "pulses": {}, "stress": stress}]
+    result = {"arm": "pruned", "variant": "", "trials": trials, "summary": {}}
+    about = dict.fromkeys(("command", "created", "seed", "chips", "title"), "x")
+    machine = {"processes": 1, "threads_per_process": 1, "cores": 2, "processor": "y"}
+    record = {**about, "machine": machine, "versions": {"torch": "2"},
+              "metrics": {"accuracy": "accuracy"}, "results": [result]}  # fmt: skip
+    table = made(thinned(record))
+    assert "| cells that fail | 1 % | 10 % |" in table
+    assert "| `pruned` | 60.0 % | 50.0 % |" in table
+
+
+def test_a_run_that_varied_the_error_of_writing_shows_its_crossings():
+    machine = {"processes": 1, "threads_per_process": 1, "cores": 2, "processor": "y"}
+    row = {"summary": {"accuracy": {"mean": 0.75, "interval95": None}}}
+    record = {
+        "kind": "variants", "command": "c", "chips": 1, "seed": 0, "machine": machine,
+        "versions": {"torch": "2"}, "created": "2026-01-01", "metrics": {"accuracy": "accuracy"},
+        "crossings": ["programmed falls below pruned at 0.05."],
+        "rows": [{"arm": "pruned", "variant": "", **row}],
+    }  # fmt: skip
+    table = made(record)
+    assert "| whatever it is | 75.00 % |" in table
+    assert "- programmed falls below pruned at 0.05." in table

@@ -11,6 +11,7 @@ import random
 import select
 import signal
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -38,7 +39,7 @@ CLIENT_POINTS = [
     (checkpoint, "write_tensors"), (checkpoint, "pack"),
 ]  # fmt: skip
 SERVER_POINTS = [
-    (Board, "_keep"), (Board, "issue"), (Board, "_load"), (Board, "_snapshot"),
+    (Board, "_keep"), (Board, "issue"), (Board, "_loaded"), (Board, "_snapshot"),
     (board_module, "carry_out"), (Server, "_answer"), (Server, "_greet"), (Server, "_serve_one"),
 ]  # fmt: skip
 
@@ -155,8 +156,14 @@ def carry(port: int, behind: int, cuts: Any, budgets: list[int]) -> None:
         far.close()
 
 
-def endure(recipe: Recipe, folder: Path, state: Path, *, events: int, seed: int) -> Counts:
-    """Carries a run through to its end, however often it is killed or cut on the way."""
+def endure(
+    recipe: Recipe, folder: Path, state: Path, *, events: int, seed: int, seconds: float
+) -> Counts:
+    """Carries a run through to its end, however often it is killed or cut on the way.
+
+    Fails where the run has not ended in so many seconds.
+    """
+    end = time.monotonic() + seconds
     source, counts = random.Random(seed), Counts()
     port, behind = free_port(), free_port()
     recipe = recipe.with_settings({"chip.address": f"tcp://127.0.0.1:{port}"})
@@ -183,7 +190,9 @@ def endure(recipe: Recipe, folder: Path, state: Path, *, events: int, seed: int)
     board, user = server(), client()
     try:
         while True:
-            wait([board.sentinel, user.sentinel], timeout=120)
+            wait([board.sentinel, user.sentinel, wire.sentinel], max(end - time.monotonic(), 0.0))
+            assert time.monotonic() < end, f"no end in {seconds} s, after {counts}"
+            assert wire.is_alive(), "the wire itself is broken"
             if not user.is_alive():
                 user.join()
                 if user.exitcode == 0:

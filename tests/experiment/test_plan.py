@@ -4,6 +4,9 @@ import csv
 import io
 import json
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -203,12 +206,18 @@ def test_the_network_on_a_chip_as_formed_has_sent_no_pulse(run):
 
 @pytest.fixture
 def board(tmp_path):
+    with served(tmp_path / "board") as made:
+        yield made
+
+
+@contextmanager
+def served(path: Path) -> Iterator:
     """A fully formed board behind a wire, on a thread."""
     pytest.importorskip("zmq")
     from secateur.chip.board import Board
     from secateur.chip.server import Server
 
-    held = Board(lambda: SimulatedChip("taox-40nm", seed=3), tmp_path / "board")
+    held = Board(lambda: SimulatedChip("taox-40nm", seed=3), path)
     server = Server(lambda: held.chip, held, serial=held.serial, address="tcp://127.0.0.1:*")
     stop = threading.Event()
     thread = threading.Thread(target=server.run, args=(stop,), daemon=True)
@@ -237,3 +246,65 @@ def test_the_plan_of_a_board_finds_it_as_the_search_has_left_it(board, tmp_path)
     assert done.spared > 0.98 * (plan.totals.reset + plan.totals.set)
     assert held.chip.ledger.totals()["form"] == before["form"]
     assert done.after["accuracy"] > done.reported["accuracy"] - 0.1
+
+
+@pytest.fixture(scope="module")
+def on_board(tmp_path_factory) -> Plan:
+    """The plan of a small search on a board, of which nothing else is left."""
+    folder = tmp_path_factory.mktemp("board")
+    with served(folder / "board") as (address, _):
+        recipe = Recipe.parse(
+            {"task": "digits", "network": {"channels": 2, "hidden": 8},
+             "training": {"epochs": 1, "batch_size": 200}, "run": {"arms": ["pruned"]},
+             "chip": {"address": address}}, where="test",
+        )  # fmt: skip
+        run_experiment(recipe, folder / "run")
+        return make_plan(folder / "run")
+
+
+def test_a_board_is_looked_at_anew_once_an_application_has_come_to_its_end(
+    board, on_board, tmp_path
+):
+    """What has happened to it since is seen, by the same journal; the model can be saved."""
+    address, held = board
+    files = {"journal": tmp_path / "journal", "out": tmp_path / "model.safetensors"}
+    first = apply_plan(on_board, address, force=True, **files)
+    planned = on_board.totals.reset + on_board.totals.set
+    assert first.pulses["reset"] + first.pulses["set"] >= planned - first.spared > 100
+    saved = files["out"].read_bytes()
+    followed = [c for c in on_board.macros[0].reset.cell if c not in first.astray][:50]
+    held.chip.set(torch.tensor(followed))
+    again = apply_plan(on_board, address, force=True, **files)
+    assert abs(again.pulses["reset"] - 50 - 2 * len(again.astray)) <= 4
+    assert planned - again.spared - 50 <= len(first.astray) + 4
+    assert files["out"].read_bytes() != saved
+
+
+@pytest.mark.parametrize("fatal", [2, 4, 30])
+def test_an_application_that_was_cut_off_goes_on_and_gives_nothing_twice(
+    board, on_board, tmp_path, monkeypatch, fatal
+):
+    """Between two weights, or between two lines."""
+    address, held = board
+    begin, calls = Journal.begin, 0
+
+    def mortal(*args, **more):
+        nonlocal calls
+        calls += 1
+        if calls == fatal:
+            raise KeyboardInterrupt
+        begin(*args, **more)
+
+    monkeypatch.setattr(Journal, "begin", mortal)
+    with pytest.raises(KeyboardInterrupt):
+        apply_plan(on_board, address, force=True, journal=tmp_path / "journal")
+    before = held.chip.ledger.totals()
+    done = apply_plan(on_board, address, force=True, journal=tmp_path / "journal")
+    totals = held.chip.ledger.totals()
+    planned = on_board.totals.reset + on_board.totals.set
+    assert totals["form"] == sum(2 * r.weights for r in held.chip.placement.regions)
+    assert before["reset"] + done.pulses["reset"] == totals["reset"]
+    given = totals["reset"] + totals["set"]
+    assert 0 <= given - planned + done.spared - 2 * len(done.astray) <= 8
+    with Journal(tmp_path / "journal") as book:
+        assert book.counts(held.chip.placement.cells).totals() == totals

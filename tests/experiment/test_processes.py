@@ -17,6 +17,7 @@ from two_processes import SCENARIOS, tensors_of, trained, whole_batch
 
 from secateur.circuit.blocks import extent
 from secateur.errors import SettingError
+from secateur.experiment.monte_carlo import monte_carlo
 from secateur.experiment.norms import SharedNorm, share_norms
 from secateur.experiment.processes import Alone, agreed, check_precision
 from secateur.experiment.recipe import Recipe, Training
@@ -220,6 +221,11 @@ def test_a_command_that_trains_in_one_process_is_not_launched_many_times(
     with pytest.raises(SettingError, match="without a launcher"):
         run_experiment(Recipe.parse({"task": "digits"}, where="test"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    (begun / "recipe.toml").write_text(Recipe.parse({"task": "digits"}, where="test").toml())
+    with pytest.raises(SettingError, match="without a launcher"):
+        monte_carlo(begun)
 
 
 def test_a_shared_norm_alone_is_the_plain_one() -> None:

@@ -5,11 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from secateur import Ideal, ReadPerProduct, ReadPerStep, SimulatedChip, prune_
+from secateur import FlipBudget, Ideal, ReadPerProduct, ReadPerStep, SimulatedChip, prune_
 from secateur.chip import FixedVoltage, Journal, JournaledChip
 from secateur.circuit import Converters
 from secateur.errors import SettingError
-from secateur.network import PrunedWeight, pruned_weights
+from secateur.network import PrunedWeight, load_, pruned_weights, save
 from secateur.topology import TopK
 
 
@@ -208,3 +208,44 @@ def test_cells_that_wear_out_are_found_while_the_search_runs(tmp_path):
     # What was never pulsed was never looked at.
     usable &= (chip.ledger.switching > 0) & (states != chip.PRISTINE)
     assert torch.equal(states[usable] == chip.HIGH, held[usable])
+
+
+# --- A run that goes the same way again ------------------------------------------------------
+
+
+@pytest.mark.parametrize("kept", [3, 99])
+def test_a_flip_budget_goes_by_what_the_run_has_asked_for(tmp_path, kept):
+    """Killed after a mask update, before the next state was saved: the same update again.
+
+    The chip's own counts are ahead by then, and would free other edges.
+    """
+    chip, lost = RealChip("ideal", seed=1).hide(), 0
+
+    def begun(name: str) -> tuple[nn.Module, torch.optim.Optimizer, JournaledChip]:
+        board = JournaledChip(chip, Journal(tmp_path / name, synchronous="normal"))
+        model = on(board, ReadPerProduct(), rule=FlipBudget(TopK(), 2)).train()
+        return model, torch.optim.SGD(model.parameters(), lr=100.0), board
+
+    model, optimizer, board = begun("journal")
+    for n in range(7):
+        save(model, tmp_path / "model")
+        inputs = torch.randn(4, 2, 8, 8)
+        loss = F.cross_entropy(model(inputs), torch.tensor([0, 1, 2, n % 5]))
+        masks = {name: w.mask.clone() for name, w in pruned_weights(model).items()}
+        if n % 4 != kept:
+            position, pulses = board.position, chip.ledger.totals()
+            board.journal.close()
+            model, optimizer, board = begun("journal")
+            load_(model, tmp_path / "model")
+            loss = F.cross_entropy(model(inputs), torch.tensor([0, 1, 2, n % 5]))
+            assert board.position == position
+            assert chip.ledger.totals() == pulses
+            for name, weight in pruned_weights(model).items():
+                assert torch.equal(weight.mask, masks[name])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        lost += int((board.spent() >= 2).sum())
+    assert torch.equal(board.spent(), chip.ledger.switching)
+    assert int(chip.ledger.switching.max()) == 2
+    assert lost > 50

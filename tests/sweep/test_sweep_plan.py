@@ -78,6 +78,74 @@ def test_a_recipe_that_varies_settings_of_its_own_is_refused():
         plan(*TWO, settings={"run.vary": {"search.dead_band": [0.0, 0.1]}})
 
 
+@pytest.mark.parametrize("how", [{}, {"optimise": "accuracy"}])
+@pytest.mark.parametrize(
+    ("over", "settings", "message"),
+    [
+        (TWO, {"stress.remedies": ["nomrs"]}, "Did you mean 'norms'"),
+        (("chip.circuit=ideal,read-per-step",), {"chip.recording": "a.h5"}, "for a recorded chip"),
+        (("chip.recording=a.h5,b.h5",), {"run.chips": 2}, "1 recorded chips, and run.chips asks"),
+        (TWO, {"chip.recording": "a.h5", "run.arms": ["programmed"]}, "cannot run on a recorded"),
+    ],
+)
+def test_what_a_run_would_refuse_is_refused_before_anything_runs(over, settings, message, how):
+    """The checks of `secateur run`, for every configuration."""
+    with pytest.raises(SettingError, match=message):
+        plan(*over, settings=settings, **how)
+
+
+def test_only_what_an_arm_heeds_is_walked(monkeypatch):
+    found = plan(*TWO, "search.dead_band=0.0,0.1", settings={"run.arms": ["digital", "pruned"]})
+    walked, grid = [], Space.grid
+
+    def watched(space):
+        for point in grid(space):
+            walked.append(point)
+            yield point
+
+    monkeypatch.setattr(Space, "grid", watched)
+    configurations = list(found.configurations())
+    assert [c.settings for c in configurations] == walked
+    assert len(walked) == 3 + 12
+
+
+def test_a_search_is_checked_at_points_that_it_may_try():
+    """The recipe's own value of a swept setting is none of them."""
+    settings = {"chip.technology": "none-such"}
+    over = (*TWO, "chip.technology=taox-40nm,hfox")
+    assert counted(plan(*over, settings=settings, optimise="loss", trials=3)) == 3
+
+
+def test_who_begins_a_sweep_is_asked_before_its_configurations_are_looked_at():
+    asked = []
+    with pytest.raises(SettingError, match="nothing"):
+        plan("chip.technology=taox-40nm,nothing", ask=asked.append)
+    assert asked == [2]
+
+    def no(number):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        plan("chip.technology=taox-40nm,nothing", ask=no)
+
+
+def test_more_draws_than_anybody_waits_for_are_refused_whatever_arms_heed():
+    with pytest.raises(SettingError, match="1 000 000 trials, more than 100 000"):
+        plan("search.keep_fraction=0.1..0.9", settings={"run.arms": ["digital"]}, random=10**6)
+
+
+BOARD = "tcp://127.0.0.1:5757"
+
+
+@pytest.mark.parametrize("settings", [{"chip.address": BOARD}, {"arms.pruned.chip.address": BOARD}])
+def test_a_board_is_no_part_of_a_sweep(settings):
+    """Several workers would pulse one real chip: refused without asking it."""
+    with pytest.raises(SettingError, match=r"cannot use a board \(tcp://127.*`secateur run`"):
+        plan(*TWO, settings=settings)
+    with pytest.raises(SettingError, match=r"from board to board.*has one owner"):
+        Space.from_words([f"chip.address={BOARD},tcp://127.0.0.1:5858"])
+
+
 @pytest.mark.parametrize("how", [{}, {"random": 3}, {"optimise": "loss", "trials": 5}])
 def test_a_plan_comes_back_from_its_directory(tmp_path, how):
     made = plan(*TWO, **how)

@@ -130,6 +130,14 @@ def test_two_processes_are_never_at_one_sweep(finished):
             run_sweep(plan(*OVER), out, pool=HerePool(), resume=True)
 
 
+def test_a_sweep_is_not_launched_many_times(tmp_path, monkeypatch):
+    """Each process of a launcher would send orders for the same trials."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SecateurError, match="without a launcher"):
+        run_sweep(plan(*OVER), tmp_path / "sweep", pool=HerePool())
+    assert not (tmp_path / "sweep").exists()
+
+
 def test_a_worker_that_sees_another_directory_or_has_other_versions_is_refused(tmp_path):
     class Elsewhere(HerePool):
         def __init__(self, **change):

@@ -1,6 +1,7 @@
 """A search by Optuna: seeded, resumable, and sparing with what is hopeless."""
 
 import json
+from functools import partial
 from statistics import median
 
 import pytest
@@ -10,9 +11,11 @@ from tiny import plan, recipe
 from secateur.errors import SettingError
 from secateur.experiment.setting import Trial
 from secateur.experiment.sweep import run_sweep
+from secateur.experiment.sweep import work as at_work
 from secateur.experiment.trial import run_trial
 
 optuna = pytest.importorskip("optuna")
+search = pytest.importorskip("secateur.experiment.sweep.search")
 OVER = ("search.keep_fraction=0.1..0.9", "training.learning_rate=1e-5..0.5:log",
         "chip.forming=full,ramp")  # fmt: skip
 
@@ -114,6 +117,66 @@ def test_failures_cannot_be_tried_again_in_a_search(searched):
     whole, _, out = searched
     with pytest.raises(SettingError, match="taken its failures"):
         run_sweep(whole, out, pool=HerePool(), resume=True, retry_failed=True)
+
+
+@pytest.mark.parametrize("hopeless", [False, True])
+def test_a_trial_that_another_worker_ends_meanwhile_ends_as_it_did_there(
+    tmp_path, monkeypatch, hopeless
+):
+    """A worker thought dead: its order was sent again, and both are at the trial."""
+    out = tmp_path / "sweep"
+    over, settings = "search.keep_fraction=0.3,0.5", {"training.epochs": 3}
+    whole = plan(over, settings=settings, optimise="accuracy", trials=2)
+    trained, told = at_work.run_trial, []
+
+    class Twice(HerePool):
+        def outcomes(self, work, orders, *, eager, alone):
+            for order in orders:
+                monkeypatch.setattr(at_work, "run_trial", partial(slowly, order))
+                yield work(order)
+
+    def slowly(order, *arguments, judge, **others):
+        """As long as it takes the other worker to end the trial, after the first epoch."""
+
+        def late(epoch, measure):
+            if len(told) < 1:
+                with monkeypatch.context() as there:
+                    there.setattr(at_work, "run_trial", trained)
+                    there.setattr(optuna.trial.Trial, "should_prune", lambda trial: hopeless)
+                    told.append(search.try_out(order))
+            judge(epoch, measure)
+
+        return trained(*arguments, judge=late, **others)
+
+    results = run_sweep(whole, out, pool=Twice())
+    assert told[0]["state"] == ("abandoned" if hopeless else "finished")
+    assert [row["state"] for row in results["rows"]] == [told[0]["state"], "finished"]
+    assert not list(out.rglob("error.json"))
+    assert len(list(out.rglob("result.json"))) == (1 if hopeless else 2)
+    again = run_sweep(whole, out, pool=HerePool(), resume=True)
+    assert again["rows"] == results["rows"]
+
+
+def test_a_study_that_is_told_by_another_worker_in_the_same_moment_keeps_what_it_was_told(
+    tmp_path, monkeypatch
+):
+    study = optuna.create_study(study_name="pruned", storage=search.storage_in(tmp_path))
+    number, told = study.ask().number, search._told
+
+    def late(study, number):
+        """The other worker comes between the question and the answer."""
+        known = told(study, number)
+        if not known:
+            study.tell(number, 0.25)
+        return known
+
+    monkeypatch.setattr(search, "_told", late)
+    for outcome in (
+        {"state": "finished", "result": {"figures": {"loss": 0.5}}}, {"state": "failed"},
+    ):  # fmt: skip
+        search._tell(study, {"number": number, "metric": "loss"}, [outcome])
+        assert study.trials[number].value == 0.25
+        number = study.ask().number
 
 
 def test_being_watched_changes_nothing_about_a_trial(tmp_path):

@@ -55,6 +55,24 @@ def test_a_range_between_whole_numbers_holds_whole_numbers():
     assert all(type(value) is int for value in drawn)
 
 
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("a=2..5", 4), ("a=1..3:log", 3), ("a=1,true", 2), ("a=1,1.0,true", 3), ("a=0,false", 2)],
+)
+def test_as_many_points_are_drawn_as_there_are_and_no_more(text, size):
+    space = Space.from_words([text])
+    assert space.size == size
+    drawn = [point["a"] for point in space.draws(size, seed=0)]
+    assert len({(type(value), value) for value in drawn}) == size
+    with pytest.raises(SettingError, match=f"space of {size} combinations"):
+        space.draws(size + 1, seed=0)
+
+
+def test_a_range_of_other_numbers_has_no_size():
+    for text in ("a=0.1..0.9", "a=1..2.5", "a=1e-4..1:log"):
+        assert Space.from_words([text, "b=1,2"]).size is None
+
+
 def test_words_become_values_and_ranges():
     texts = ["a.b=1,2.5,full,true", "c=[1, 2]", "d=0.1..0.9", "e=1e-4..1:log", "f=2..8"]
     space = Space.from_words(texts)

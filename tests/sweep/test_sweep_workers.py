@@ -39,16 +39,24 @@ def cluster(**settings) -> Iterator["distributed.LocalCluster"]:
 
 
 @contextmanager
-def killing(find: Callable[[], list[int]], *, times: int, pause: float) -> Iterator[list[int]]:
-    """Ends processes at random until so many have died or the block is over."""
+def killing(find: Callable[[], list[int]], out: Path, at: range) -> Iterator[list[int]]:
+    """Ends one worker at random whenever so many of a sweep's trials have begun.
+
+    By the sweep's own progress, not by the clock: a fast machine has no less to survive.
+    """
     over, killed, chance = threading.Event(), [], random.Random(0)
 
     def kill() -> None:
-        while len(killed) < times and not over.wait(chance.uniform(0.5, 1.5) * pause):
-            if found := [pid for pid in find() if pid not in killed]:
-                victim = chance.choice(found)
-                os.kill(victim, signal.SIGKILL)
-                killed.append(victim)
+        for begun in at:
+            while len(list(out.glob("runs/*/trials/*/tries.json"))) < begun:
+                if over.wait(0.01):
+                    return
+            while not (found := [pid for pid in find() if pid not in killed]):
+                if over.wait(0.01):
+                    return
+            victim = chance.choice(found)
+            os.kill(victim, signal.SIGKILL)
+            killed.append(victim)
 
     thread = threading.Thread(target=kill)
     thread.start()
@@ -93,10 +101,10 @@ def test_dask_workers_killed_at_random_lose_no_trial_and_count_none_twice(tmp_pa
         def workers() -> list[int]:
             return [worker.pid for worker in made.workers.values() if worker.pid]
 
-        with killing(workers, times=2, pause=0.5) as killed:
+        with killing(workers, tmp_path / "sweep", range(1, 5, 2)) as killed:
             results = run_sweep(plan(*OVER), tmp_path / "sweep", pool=pool)
         pool.close()
-    assert killed
+    assert len(killed) == 2
     check(results, tmp_path / "sweep", 4)
     assert figures(results) == figures(calm)
 
@@ -111,19 +119,19 @@ def test_dask_workers_killed_all_the_time_lose_no_trial_and_count_none_twice(tmp
         def workers() -> list[int]:
             return [worker.pid for worker in made.workers.values() if worker.pid]
 
-        with killing(workers, times=12, pause=4.0) as killed:
+        with killing(workers, tmp_path / "sweep", range(2, 33, 3)) as killed:
             results = run_sweep(whole, tmp_path / "sweep", pool=pool)
         pool.close()
-    assert len(killed) > 3
+    assert len(killed) == 11
     assert results["states"] == {"finished": 32, "failed": 0, "abandoned": 0}
     assert figures(results) == figures(quiet)
 
 
 @pytest.mark.slow
 def test_local_workers_killed_at_random_lose_no_trial_and_count_none_twice(tmp_path, calm):
-    with killing(local_workers, times=2, pause=1.0) as killed:
+    with killing(local_workers, tmp_path / "sweep", range(1, 5, 2)) as killed:
         results = run_sweep(plan(*OVER), tmp_path / "sweep", pool=LocalPool(2))
-    assert killed
+    assert len(killed) == 2
     check(results, tmp_path / "sweep", 4)
     assert figures(results) == figures(calm)
 

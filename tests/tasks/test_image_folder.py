@@ -1,6 +1,7 @@
 """Folders of pictures: classes found, damage named and counted, crops by key, workers or none."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from secateur.errors import FileError, SettingError
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.runner import run_experiment
+from secateur.tasks import image_folder
 from secateur.tasks.image_folder import Photographs, part_of
 from secateur.tasks.imagenet_100_data import load_imagenet_100
 
@@ -100,6 +102,71 @@ def test_corrupt_pictures_are_named_counted_and_skipped_only_if_asked(folder: Pa
     assert len(data.training_and_validation) + len(data.test) == 34
     assert sum("1 corrupt pictures left out" in note for note in data.notes) == 2
     assert any("n01_0.JPEG" in note for note in data.notes)
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the pictures that are opened to see whether they are sound."""
+    names: list[str] = []
+    look = image_folder._damaged_of
+
+    def watched(paths: list[Path], whole: bool) -> dict[Path, str]:
+        names.extend(path.name for path in paths)
+        return look(paths, whole)
+
+    monkeypatch.setattr(image_folder, "_damaged_of", watched)
+    return names
+
+
+@pytest.mark.parametrize("skip_corrupt", [False, True])
+def test_sound_pictures_are_looked_at_once_and_changed_ones_again(
+    folder: Path, looked_at: list[str], skip_corrupt: bool
+) -> None:
+    first = load(folder, skip_corrupt=skip_corrupt)
+    assert len(looked_at) == len(set(folder.rglob("n0?_*"))) == 36
+    looked_at.clear()
+    again = load(folder, skip_corrupt=skip_corrupt)
+    assert looked_at == []
+    assert again.training.paths == first.training.paths
+    changed, touched = folder / "val" / "n01" / "n01_0.JPEG", folder / "train" / "n02" / "n02_1.png"
+    changed.write_bytes(b"<html>not found</html>")
+    os.utime(touched, ns=(1, touched.stat().st_mtime_ns + 1))
+    if not skip_corrupt:
+        with pytest.raises(FileError, match=r"1 pictures cannot be read: .*n01_0\.JPEG"):
+            load(folder)
+    else:
+        assert changed not in load(folder, skip_corrupt=True).test.paths
+    assert sorted(looked_at) == ["n01_0.JPEG", "n02_1.png"]
+
+
+def test_one_that_was_looked_at_is_decoded_before_it_is_called_sound(
+    folder: Path, looked_at: list[str]
+) -> None:
+    cut = folder / "val" / "n01" / "n01_0.JPEG"
+    cut.write_bytes(cut.read_bytes()[:900])
+    assert cut in load(folder).test.paths
+    looked_at.clear()
+    for _ in range(2):
+        assert cut not in load(folder, skip_corrupt=True).test.paths
+    # Damaged ones are looked at each time: some are only out of reach for a while.
+    assert (len(looked_at), looked_at[-1]) == (37, "n01_0.JPEG")
+
+
+def test_a_cache_that_is_lost_or_cannot_be_written_costs_time_only(
+    folder: Path, tmp_path: Path, looked_at: list[str]
+) -> None:
+    place = tmp_path / "cache" / "secateur" / "sound-pictures"
+    load(folder)
+    for path in place.iterdir():
+        path.write_text("[1]")
+    load(folder)
+    assert len(looked_at) == 2 * 36
+    for path in place.iterdir():
+        path.unlink()
+    place.rmdir()
+    place.write_text("a file in its place")
+    assert len(load(folder).test) == 12
+    assert len(looked_at) == 3 * 36
 
 
 def test_pictures_are_counted_and_a_few_of_many_named(folder: Path) -> None:

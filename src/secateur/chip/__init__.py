@@ -1,7 +1,7 @@
 """A CHIP: macros with state, the commands of the hardware, and the ledger of pulses."""
 
 from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
-from secateur.chip.command import Command, Outcome, RemembersCommands
+from secateur.chip.command import Command, FormedApart, Outcome, RemembersCommands
 from secateur.chip.compensation import column_scale, global_scale
 from secateur.chip.driven import DrivenChip
 from secateur.chip.forming import FixedVoltage, Forming, VoltageRamp
@@ -24,6 +24,7 @@ __all__ = [
     "DrivenChip",
     "Entry",
     "FixedVoltage",
+    "FormedApart",
     "Forming",
     "Geometry",
     "Journal",

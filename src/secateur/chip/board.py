@@ -77,6 +77,8 @@ class Board:
 
     def __init__(self, make: Callable[[], SimulatedChip], path: str | Path) -> None:
         self._make, self.path, self.chip = make, Path(path), make()
+        # Whether what is in memory may be ahead of what is on the disk.
+        self._ahead = False
         self._base = opened(
             self.path, what="board", application=_APPLICATION, version=_VERSION, schema=_SCHEMA
         )
@@ -84,7 +86,7 @@ class Board:
         with reported(self.path, what="board"):
             try:
                 self._check()
-                self._load()
+                self.chip = self._loaded()
             except BaseException:
                 self._base.close()
                 raise
@@ -110,15 +112,17 @@ class Board:
             outcome = self.outcome_of(identity)
             assert outcome is not None
             return Done(outcome, again=True)
+        if self._ahead:
+            self._go_back()
+        self._ahead = True
         try:
             outcome = carry_out(self.chip, command)
             with reported(self.path, what="board"), begun(self._base):
                 self._keep(identity, command, outcome)
-        except Exception:
-            # What is in memory must not be ahead of what is on the disk.
-            self.chip = self._make()
-            self._load()
+        except BaseException:
+            self._go_back()
             raise
+        self._ahead = False
         return Done(outcome, again=False)
 
     def outcome_of(self, identity: str) -> Outcome | None:
@@ -159,7 +163,7 @@ class Board:
         self._deltas += 1
         rows = [("cells", raw(outcome.cells))]
         rows += [
-            (n, raw(t if t.dim() == 0 else t[outcome.cells])) for n, t in self._state().items()
+            (n, raw(t if t.dim() == 0 else t[outcome.cells])) for n, t in _state(self.chip).items()
         ]
         self._base.executemany(
             "INSERT INTO deltas VALUES (?, ?, ?)",
@@ -170,18 +174,21 @@ class Board:
         self._base.execute("DELETE FROM deltas")
         self._base.executemany(
             "INSERT OR REPLACE INTO snapshot VALUES (?, ?)",
-            [(name, raw(tensor)) for name, tensor in self._state().items()],
+            [(name, raw(tensor)) for name, tensor in _state(self.chip).items()],
         )
         self._deltas = 0
 
-    def _state(self) -> dict[str, Tensor]:
-        return {**keeping.all_of(self.chip), "reads": torch.tensor(self.chip.ledger.reads)}
+    def _go_back(self) -> None:
+        """Takes over what the file says, whatever memory has become."""
+        with reported(self.path, what="board"):
+            self.chip = self._loaded()
+        self._ahead = False
 
-    def _load(self) -> None:
-        """Brings a chip without weights to what the file says, without a pulse."""
-        self._deltas = 0
-        self._place()
-        state = {name: held.contiguous().clone() for name, held in self._state().items()}
+    def _loaded(self) -> SimulatedChip:
+        """The chip that the file tells of, made without a pulse."""
+        chip, self._deltas = self._make(), 0
+        self._place(chip)
+        state = {name: held.contiguous().clone() for name, held in _state(chip).items()}
         for name, data in self._base.execute("SELECT name, data FROM snapshot"):
             found = _tensor(data, state[name].dtype)
             state[name].view(-1)[: found.numel()] = found
@@ -194,16 +201,15 @@ class Board:
                 where = slice(None) if state[name].dim() == 0 else cells
                 state[name].view(-1)[where] = _tensor(data, state[name].dtype)
             self._deltas = number
-        self.chip.restore(ChipState(state, self.chip.identity()))
+        chip.restore(ChipState(state, chip.identity()))
+        return chip
 
-    def _place(self) -> None:
-        forming, self.chip.forming = self.chip.forming, _Nothing()
+    def _place(self, chip: SimulatedChip) -> None:
+        forming, chip.forming = chip.forming, _Nothing()
         for (arguments,) in self._base.execute("SELECT arguments FROM places ORDER BY number"):
             asked = json.loads(arguments)
-            self.chip.place(
-                asked["name"], tuple(asked["shape"]), inputs_first=asked["inputs_first"]
-            )
-        self.chip.forming = forming
+            chip.place(asked["name"], tuple(asked["shape"]), inputs_first=asked["inputs_first"])
+        chip.forming = forming
 
     def _check(self) -> None:
         own: dict[str, Any] = {
@@ -226,6 +232,10 @@ class Board:
     def _meta(self, key: str) -> str:
         row = self._base.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return str(row[0])
+
+
+def _state(chip: SimulatedChip) -> dict[str, Tensor]:
+    return {**keeping.all_of(chip), "reads": torch.tensor(chip.ledger.reads)}
 
 
 def _tensor(data: bytes, dtype: torch.dtype) -> Tensor:

@@ -228,6 +228,14 @@ class Chip(ABC):
     def to(self, device: torch.device) -> None:
         """Moves a simulated chip's tensors to a device; a real chip stays where it is."""
 
+    def spent(self) -> Tensor:
+        """SET and RESET pulses of each cell by now, int32 (cells,): what a flip budget goes by.
+
+        A chip with a journal counts what its run has asked for, so that a run that goes the same
+        way again finds the same, though the cells are ahead of it.
+        """
+        return self.ledger.switching
+
     def close(self) -> None:
         """Lets go of a board, once what was asked of it is done; nothing to do for a simulation."""
         return

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor
 
 from secateur.chip.chip import Chip, WriteReport
+from secateur.chip.forming import Forming
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Region
+from secateur.chip.wellformed import check_command
 from secateur.errors import ChipError, nearest
 
 Kind = Literal["place", "form", "ramp", "set", "reset", "switch", "write_verify"]
@@ -32,14 +35,21 @@ class Command:
     Args:
         kind: the method of `Chip` of that name.
         cells: int64 (n,), on the CPU; none for `place`.
-        values: of each cell: boolean `up` of `switch`, siemens of `write_verify`; otherwise None.
+        values: of each cell: boolean `up` of `switch`, siemens (float32) of `write_verify`;
+            otherwise None.
         parameters: the method's other arguments, in plain JSON.
+
+    Raises:
+        ChipError: for values and parameters that are not the kind's.
     """
 
     kind: Kind
     cells: Tensor = field(default_factory=_no_cells)
     values: Tensor | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_command(self.kind, self.cells, self.values, self.parameters)
 
     def digest(self) -> bytes:
         """16 bytes that are equal for equal commands, in every process."""
@@ -89,6 +99,18 @@ class Outcome:
         """No pulse was given."""
         return cls(how, command.cells, torch.zeros((3, len(command.cells)), dtype=torch.int32))
 
+    def parts(self) -> tuple[dict[str, Any], list[Tensor]]:
+        """As it travels: plain values, and arrays."""
+        extras = {"possible": self.possible, "missed": self.missed}
+        given = {name: tensor for name, tensor in extras.items() if tensor is not None}
+        return {"how": self.how, "with": list(given)}, [self.cells, self.counts, *given.values()]
+
+    @classmethod
+    def of_parts(cls, about: Mapping[str, Any], arrays: Sequence[Tensor]) -> "Outcome":
+        """What `parts` has given."""
+        cells, counts, *more = arrays
+        return cls(about["how"], cells, counts, **dict(zip(about["with"], more, strict=True)))
+
     def report(self) -> WriteReport:
         """As `write_verify` gives it."""
         missed = _no_cells() if self.missed is None else self.missed
@@ -135,24 +157,48 @@ class RemembersCommands(Protocol):
         ...
 
     def outcome_of(self, identity: str) -> Outcome | None:
-        """What has become of a command; None where the chip has not seen it."""
+        """What has become of a command; None where the chip has not seen it.
+
+        One that was read back may have missed some cells: what is then issued under the id with a
+        + behind it is the rest.
+        """
+        ...
+
+
+@runtime_checkable
+class FormedApart(Protocol):
+    """A chip whose weights get their cells without a pulse, and are formed by separate commands.
+
+    So that a crash between two forming pulses leaves these in doubt, and not where weights lie; and
+    so that a new process can allot the cells of the old one again.
+    """
+
+    forming: Forming
+
+    def allot(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:
+        """Gives a weight its cells, and leaves them as they are.
+
+        Raises:
+            ChipError: where there is no room.
+        """
         ...
 
 
 def carry_out(chip: Chip, command: Command) -> Outcome:
     """Gives a command to a chip by its method, and counts by its ledger.
 
+    A `place` on a chip that is formed apart allots the cells; forming them is left to the caller.
+
     Raises:
         ChipError: where the chip refuses it.
         SettingError: for a placement that is none.
     """
     cells, asked = command.cells, command.parameters
-    before = None if command.each_once() is not None else _counts(chip.ledger, cells)
+    before = None if command.each_once() is not None else counts_of(chip.ledger, cells)
     missed = None
     if command.kind == "place":
-        region = chip.place(
-            asked["name"], tuple(asked["shape"]), inputs_first=asked["inputs_first"]
-        )
+        place = chip.allot if isinstance(chip, FormedApart) else chip.place
+        region = place(asked["name"], tuple(asked["shape"]), inputs_first=asked["inputs_first"])
         cells = torch.arange(region.cells.start, region.cells.stop)
         before = torch.zeros((3, len(cells)), dtype=torch.int32)
     elif command.kind == "switch":
@@ -163,7 +209,7 @@ def carry_out(chip: Chip, command: Command) -> Outcome:
         missed = chip.write_verify(cells, command.values, **asked).missed.cpu()
     else:
         getattr(chip, command.kind)(cells, **asked)
-    counts = command.each_once() if before is None else _counts(chip.ledger, cells) - before
+    counts = command.each_once() if before is None else counts_of(chip.ledger, cells) - before
     assert counts is not None
     return Outcome("done", cells, counts, missed=missed)
 
@@ -208,5 +254,6 @@ def raw(tensor: Tensor) -> bytes:
     return tensor.detach().cpu().contiguous().numpy().tobytes()
 
 
-def _counts(ledger: Ledger, cells: Tensor) -> Tensor:
+def counts_of(ledger: Ledger, cells: Tensor) -> Tensor:
+    """Pulses that cells have received by a ledger, int32 (3, n), in the order of PULSES."""
     return torch.stack([getattr(ledger, name)[cells].cpu() for name in PULSES])

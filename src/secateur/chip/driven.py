@@ -26,6 +26,9 @@ class DrivenChip(Chip):
     the high one it is high. A pulse is counted before it is sent: one that may have been given has
     been counted. Tensors are on the CPU.
 
+    What it knows ends with its process. A new one that is given the old one's journal allots the
+    same cells to the same weights again and takes over the counts (`secateur.chip.recalling`).
+
     Args:
         technology: what the cells are made of: its conductances tell the states apart.
         geometry: rows and columns of a macro.
@@ -47,8 +50,9 @@ class DrivenChip(Chip):
         self._place = torch.zeros((0, 3), dtype=torch.int64)
         self._formed = torch.zeros(0, dtype=torch.bool)
         self._high = torch.zeros(0, dtype=torch.bool)
-        # Pulsed since they were last looked at.
+        # Pulsed since they were last looked at; of these, those that may have been formed by it.
         self._unseen = torch.zeros(0, dtype=torch.bool)
+        self._unsure = torch.zeros(0, dtype=torch.bool)
 
     # --- What a driver gives -----------------------------------------------------------------
 
@@ -72,12 +76,16 @@ class DrivenChip(Chip):
 
     def place(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:
         """See `Chip.place`; cells of which some conduct were formed before, and get no pulse."""
+        region = self.allot(name, shape, inputs_first=inputs_first)
+        cells = torch.arange(region.cells.start, region.cells.stop)
+        if not bool(self.conducting(cells).any()):
+            self.forming.run(self, cells)
+        return region
+
+    def allot(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:
+        """See `FormedApart.allot`."""
         region = self.placement.place(name, tuple(shape), inputs_first=inputs_first)
         self._extend(region)
-        cells = torch.arange(region.cells.start, region.cells.stop)
-        self._formed[cells] = self._look(cells) > self._conducts
-        if not bool(self._formed[cells].any()):
-            self.forming.run(self, cells)
         return region
 
     def form(self, cells: Tensor, *, voltage: float, width: float, compliance: float) -> None:
@@ -86,9 +94,10 @@ class DrivenChip(Chip):
         if len(cells):
             self.ledger.form[cells] += 1
             self._unseen[cells] = True
+            # Also if the pulses fail half way. Nothing but forming makes a pristine cell conduct.
+            self._unsure[cells] = ~self._formed[cells]
             self.send_form(cells, voltage=voltage, width=width, compliance=compliance)
-            # At once: nothing but forming makes a pristine cell conduct.
-            self._formed[cells] |= self._look(cells) > self._conducts
+            self._look(cells)
 
     def set(self, cells: Tensor) -> None:
         """See `Chip.set`."""
@@ -152,9 +161,12 @@ class DrivenChip(Chip):
         return status.to(torch.int8).view(*region.shape, 2)
 
     def conducting(self, cells: Tensor) -> Tensor:
-        """See `Chip.conducting`: as they were after forming."""
+        """See `Chip.conducting`: as they were when first looked at after forming."""
+        cells = cells.cpu()
         refuse_foreign(cells, total=self.placement.cells)
-        return self._formed[cells.cpu()]
+        if len(unsure := cells[self._unsure[cells]]):
+            self._look(unsure)
+        return self._formed[cells]
 
     def to(self, device: torch.device) -> None:
         """It stays where it is."""
@@ -175,13 +187,13 @@ class DrivenChip(Chip):
             self._unseen[cells] = True
             self.send_switch(cells, up=up)
 
-    def _look(self, cells: Tensor) -> Tensor:
-        """Measures the cells, and tells high ones from low ones; returns what they read."""
+    def _look(self, cells: Tensor) -> None:
+        """Measures the cells; tells high ones from low ones, and formed ones where not known."""
         law, read = self.technology, self.measure(cells)
         self.ledger.reads += 1
         self._high[cells] = read > (law.low_conductance * law.high_conductance) ** 0.5
-        self._unseen[cells] = False
-        return read
+        self._formed[cells] |= self._unsure[cells] & (read > self._conducts)
+        self._unseen[cells] = self._unsure[cells] = False
 
     def _extend(self, region: Region) -> None:
         geometry = self.placement.geometry
@@ -190,9 +202,11 @@ class DrivenChip(Chip):
         inside = address % geometry.cells
         lines = [address // geometry.cells, inside // geometry.columns, inside % geometry.columns]
         self._place = torch.cat([self._place, torch.stack(lines, dim=1)])
-        blank = torch.zeros(len(address), dtype=torch.bool)
-        for name in ("_formed", "_high", "_unseen"):
-            setattr(self, name, torch.cat([getattr(self, name), blank]))
+        # Never looked at, and perhaps formed by a process that has ended.
+        for name, value in (("_formed", False), ("_high", False), ("_unseen", True),
+                            ("_unsure", True)):  # fmt: skip
+            known = getattr(self, name)
+            setattr(self, name, torch.cat([known, torch.full((len(address),), value)]))
         self.ledger.extend(len(address))
 
     def _checked(self, cells: Tensor) -> Tensor:

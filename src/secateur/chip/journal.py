@@ -4,6 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from secateur.chip.command import PULSES, Command, Outcome, checked_kind, raw
+from secateur.chip.command import PULSES, Command, Kind, Outcome, checked_kind, raw
 from secateur.chip.ledger import Ledger
 from secateur.chip.sqlite import begun, opened, reported
 from secateur.errors import FileError
@@ -110,13 +111,9 @@ class Journal:
                 cause="the run that is resumed does not take the same steps as before",
                 remedy="Resume with the software, data and thread count that it was begun with",
             )  # fmt: skip
-        with reported(self.path), begun(self._base):
-            self._write_ends()
+        with self._writing():
             self._base.execute("DELETE FROM answers WHERE position >= ? AND position < ?", forget)
-            self._base.executemany(
-                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)",
-                [(p, n, _name(t), json.dumps(list(t.shape)), raw(t)) for p, n, t in answers],
-            )
+            self._write_answers(answers)
             if known is not None:
                 self._base.execute(
                     "UPDATE commands SET how = NULL, ended = NULL WHERE id = ?", (identity,)
@@ -150,14 +147,18 @@ class Journal:
     def flush(self) -> None:
         """Makes all that was told durable."""
         if self._ends:
-            with reported(self.path), begun(self._base):
-                self._write_ends()
+            with self._writing():
+                pass
+
+    def keep(self, answers: Sequence[tuple[int, bytes, Tensor]]) -> None:
+        """Makes what was read durable before the next command is: as `begin`."""
+        with self._writing():
+            self._write_answers(answers)
 
     def mark_stuck(self, cells: Tensor, *, identity: str) -> None:
         """Notes cells that no longer follow, and the command that has shown it."""
         now = time.time()
-        with reported(self.path), begun(self._base):
-            self._write_ends()
+        with self._writing():
             rows = [(cell, identity, now) for cell in cells.tolist()]
             self._base.executemany("INSERT OR IGNORE INTO stuck VALUES (?, ?, ?)", rows)
 
@@ -178,8 +179,11 @@ class Journal:
 
     def position(self) -> int:
         """How many commands the run has begun."""
-        rows = self._base.execute("SELECT id FROM commands WHERE id NOT LIKE '%+'")
-        return 1 + max((int(str(i).rpartition(":")[2]) for (i,) in rows), default=-1)
+        rows = self._base.execute(
+            "SELECT SUBSTR(id, ?) FROM commands WHERE id LIKE ? AND id NOT LIKE '%+'",
+            (len(self.run) + 2, f"{self.run}:%"),
+        )
+        return 1 + max((int(number) for (number,) in rows), default=-1)
 
     # --- Reading -----------------------------------------------------------------------------
 
@@ -188,9 +192,19 @@ class Journal:
         self.flush()
         return self._find(identity)
 
-    def entries(self) -> Iterator[Entry]:
-        """All commands, in the order in which they were first given."""
+    def entries(self, *, kind: Kind | None = None, within: str = "") -> Iterator[Entry]:
+        """All commands in the order in which they were first given.
+
+        Args:
+            kind: only these, where given.
+            within: only those whose id begins with this one and a slash.
+        """
         self.flush()
+        if within:
+            begin = f"{within}/"
+            return self._select("WHERE SUBSTR(id, 1, ?) = ? ORDER BY number", (len(begin), begin))
+        if kind is not None:
+            return self._select("WHERE kind = ? ORDER BY number", (kind,))
         return self._select("ORDER BY number")
 
     def in_doubt(self) -> list[Entry]:
@@ -249,8 +263,10 @@ class Journal:
 
     def close(self) -> None:
         """Writes what is left and lets go of the file."""
-        self.flush()
-        self._base.close()
+        try:
+            self.flush()
+        finally:
+            self._base.close()
 
     def __enter__(self) -> "Journal":
         return self
@@ -263,8 +279,22 @@ class Journal:
 
     # --- Inside ------------------------------------------------------------------------------
 
-    def _write_ends(self) -> None:
-        """Within a transaction of the caller's."""
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction, with the ends that are to be written: forgotten once it has."""
+        with reported(self.path), begun(self._base):
+            written = self._write_ends()
+            yield
+        del self._ends[:written]
+
+    def _write_answers(self, answers: Sequence[tuple[int, bytes, Tensor]]) -> None:
+        self._base.executemany(
+            "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)",
+            [(p, n, _name(t), json.dumps(list(t.shape)), raw(t)) for p, n, t in answers],
+        )
+
+    def _write_ends(self) -> int:
+        """Within a transaction of the caller's; how many."""
         self._base.executemany(
             "UPDATE commands SET how = ?, ended = ?, reached = ?, counts = ?, possible = ?, "
             "missed = ? WHERE id = ?",
@@ -274,7 +304,7 @@ class Journal:
                 for identity, o, when in self._ends
             ],
         )  # fmt: skip
-        self._ends.clear()
+        return len(self._ends)
 
     def _find(self, identity: str) -> Entry | None:
         return next(self._select("WHERE id = ?", (identity,)), None)

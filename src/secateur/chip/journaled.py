@@ -1,19 +1,19 @@
 """A chip with a journal: nothing is lost, nothing is done twice."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from secateur.chip import doubt
+from secateur.chip import doubt, recalling
+from secateur.chip.answers import Answers
 from secateur.chip.cells import refuse_foreign, refuse_repeated
 from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
 from secateur.chip.command import (
     Answer,
     Command,
+    FormedApart,
     Outcome,
     RemembersCommands,
     UnansweredError,
@@ -40,9 +40,10 @@ class JournaledChip(Chip):
     `restore` was given, gives the same ids: what has been given is not given again. What it read
     before a command is answered from the journal where the chip is ahead already.
 
-    On opening, commands in doubt are resolved (see `secateur.chip.doubt`); `notes` says how. A
-    simulated chip in memory dies with its process and is brought back by `restore`, so that its
-    commands after that are given anew.
+    On opening, a driver that begins anew is told where its weights lie (`secateur.chip.recalling`),
+    and commands in doubt are resolved (see `secateur.chip.doubt`); `notes` says how. So they are
+    where a command has failed and the program goes on. A simulated chip in memory dies with its
+    process and is brought back by `restore`, so that its commands after that are given anew.
 
     Args:
         chip: any. A deep copy is one of it, without the journal; a real chip is shared.
@@ -64,14 +65,20 @@ class JournaledChip(Chip):
         #: What has become of commands that were in doubt, a sentence each.
         self.notes: list[str] = []
         self._position = 0
-        self._read: dict[tuple[int, bytes], Tensor] = {}
+        self._answers = Answers(journal)
         # Positions whose answers are not needed since the state was saved, and whether it was.
         self._past, self._saved = (0, 0), False
         self._sent: list[tuple[str, Answer]] = []
-        # Whether the last command failed after some of its pulses.
+        # SET and RESET pulses of each cell that were asked for up to the position; None: not known.
+        self._asked: Tensor | None = None
+        # Whether a command has failed, and nobody knows after how many of its pulses.
         self._failed = False
-        self._check_chip()
-        self._resolve()
+        recalling.check_owner(chip, journal)
+        known = self.placement.cells
+        if not (chip.saves or isinstance(chip, RemembersCommands)):
+            recalling.recall_places(chip, journal)
+        self.notes += doubt.resolve(chip, journal, gone=chip.saves)
+        recalling.recall_counts(chip, journal, first=known)
         # Commands that an earlier process has begun.
         self._given = 0 if chip.saves else journal.position()
 
@@ -91,12 +98,34 @@ class JournaledChip(Chip):
         """How many commands this run has given by now."""
         return self._position
 
+    def go_on_at(self, position: int) -> None:
+        """Goes on with the run's command of that number; those before are not gone through again.
+
+        Raises:
+            ChipError: where the journal has not that many commands.
+        """
+        if not self.saves and position > self._given:
+            raise ChipError(
+                f"The saved run has given {position} commands, its journal knows {self._given}",
+                where=str(self._journal.path), cause="the journal of another run, or an old copy",
+                remedy="Put the run's own journal back",
+            )  # fmt: skip
+        if position != self._position:
+            # Otherwise what was read to come here is read again by whoever comes here again.
+            self._answers.clear()
+        self._position, self._asked = position, None
+
     # --- Programming -------------------------------------------------------------------------
 
     def place(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:
-        """See `Chip.place`."""
+        """See `Chip.place`; where the chip is formed apart, by commands of the journal's own."""
         asked = {"name": name, "shape": list(shape), "inputs_first": inputs_first}
-        return region_of(self.chip, self._give(Command("place", parameters=asked)))
+        region = region_of(self.chip, self._give(Command("place", parameters=asked)))
+        if isinstance(self.chip, FormedApart):
+            cells = torch.arange(region.cells.start, region.cells.stop)
+            if not bool(self.conducting(cells).any()):
+                self.chip.forming.run(self, cells)
+        return region
 
     def form(self, cells: Tensor, *, voltage: float, width: float, compliance: float) -> None:
         """See `Chip.form`."""
@@ -195,6 +224,16 @@ class JournaledChip(Chip):
         """See `Chip.cell_statistics`."""
         return self.chip.cell_statistics(cells)
 
+    def spent(self) -> Tensor:
+        """See `Chip.spent`."""
+        if self.saves:
+            return self.chip.spent()
+        if self._asked is None:
+            self._note_outcomes(wait=True)
+            cells = self.placement.cells
+            self._asked = recalling.asked_before(self._journal, self._position, cells=cells)
+        return self._asked
+
     def to(self, device: torch.device) -> None:
         """See `Chip.to`."""
         self.chip.to(device)
@@ -235,14 +274,8 @@ class JournaledChip(Chip):
                 f"The saved state belongs to another chip: {found}",
                 remedy="Go on with the chip that the run was begun with",
             )
-        elif position > self._given:
-            raise ChipError(
-                f"The saved run has given {position} commands, its journal knows {self._given}",
-                where=str(self._journal.path), cause="the journal of another run, or an old copy",
-                remedy="Put the run's own journal back",
-            )  # fmt: skip
-        self._position, self._saved = position, True
-        self._read.clear()
+        self.go_on_at(position)
+        self._saved = True
 
     def flush(self) -> None:
         """Waits for commands that are under way, and writes what has become of them."""
@@ -250,10 +283,14 @@ class JournaledChip(Chip):
         self._journal.flush()
 
     def close(self) -> None:
-        """Waits for what is under way and closes journal and chip."""
-        self.flush()
-        self._journal.close()
-        self.chip.close()
+        """Waits for what is under way and closes journal and chip, whatever has failed by then."""
+        try:
+            self.flush()
+        finally:
+            try:
+                self._journal.close()
+            finally:
+                self.chip.close()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Chip:
         if not self.saves:
@@ -270,11 +307,8 @@ class JournaledChip(Chip):
 
     def _give(self, command: Command) -> Outcome:
         answer = self._issue(command)
-        if isinstance(answer, Outcome):
-            return answer
-        outcome = self._outcome(*self._sent[-1])
-        self._sent.pop()
-        return outcome
+        # Nobody else is to be told of a refusal.
+        return answer if isinstance(answer, Outcome) else self._outcome(*self._sent.pop())
 
     def _issue(self, command: Command, ending: str = "") -> Outcome | Answer:
         """Gives a command, unless it was given already: an outcome where it is known."""
@@ -284,22 +318,23 @@ class JournaledChip(Chip):
             outcome = known.outcome
             if outcome is not None and outcome.how in ("done", "read back"):
                 rest = doubt.rest_of(command, outcome) if outcome.how == "read back" else None
+                self._count(command)
                 if rest is None:
-                    self._step()
+                    self._position += 1
                     return outcome
                 return self._issue(rest, ending + "+")
         if self._failed:
             # Before another command hides what the cells tell of it.
-            self._resolve()
+            self._note_outcomes(wait=True)
+            self.notes += doubt.resolve(self.chip, self._journal)
             self._failed = False
         self._note_outcomes(wait=False)
-        answers = [(*where, found) for where, found in self._read.items()]
         self._journal.begin(
-            identity, command, reason=self.reason, answers=answers, forget=self._past
+            identity, command, reason=self.reason, answers=self._answers.held(), forget=self._past
         )
-        self._read.clear()
+        self._answers.clear()
         self._past = (0, 0)
-        self._step()
+        self._position += 1
         asked = isinstance(self.chip, RemembersCommands)
         # A chip in memory dies with its process, and what it was given in part with it.
         before = None if asked or self.saves else given_so_far(self.chip)
@@ -307,22 +342,27 @@ class JournaledChip(Chip):
             if isinstance(self.chip, RemembersCommands):
                 answer = self.chip.issue(identity, command)
                 self._sent.append((identity, answer))
+                self._count(command)
                 return answer
             outcome = carry_out(self.chip, command)
-        except UnansweredError:
-            # It may have been given: in doubt, until the chip can be asked.
-            raise
-        except SecateurError:
-            # What has failed after its first pulses is in doubt, until the cells are read.
-            self._failed = before is not None and given_so_far(self.chip) != before
-            if not self._failed:
-                self._journal.end(identity, Outcome.without(command, "refused"))
+        except BaseException as error:
+            # In doubt, until the chip is asked or the cells are read: what has no answer, what has
+            # failed after its first pulses, and what has failed in a way that no driver means.
+            self._failed, self._asked = not self.saves, None
+            if isinstance(error, SecateurError) and not isinstance(error, UnansweredError):
+                self._failed = before is not None and given_so_far(self.chip) != before
+                if not self._failed:
+                    self._journal.end(identity, Outcome.without(command, "refused"))
             raise
         self._journal.end(identity, outcome, at_once=not self.saves)
+        self._count(command)
         return outcome
 
-    def _step(self) -> None:
-        self._position += 1
+    def _count(self, command: Command) -> None:
+        if command.kind in ("place", "write_verify"):
+            self._asked = None
+        elif self._asked is not None:
+            recalling.add_asked(self._asked, command, None)
 
     def _ahead(self) -> bool:
         """Whether an earlier process has been here."""
@@ -332,6 +372,7 @@ class JournaledChip(Chip):
         try:
             outcome = answer.result()
         except UnansweredError:
+            self._failed = True
             raise
         except SecateurError:
             entry = self._journal.entry(identity)
@@ -339,6 +380,9 @@ class JournaledChip(Chip):
             self._journal.end(identity, Outcome.without(entry.command, "refused"))
             raise
         self._journal.end(identity, outcome, at_once=False)
+        if outcome.possible is not None and (entry := self._journal.entry(identity)) is not None:
+            # It was in doubt over there, and nobody has told that yet.
+            self.notes.append(doubt.in_words(entry.command, outcome))
         return outcome
 
     def _note_outcomes(self, *, wait: bool) -> None:
@@ -348,41 +392,10 @@ class JournaledChip(Chip):
     def _answer(self, question: bytes, read: Callable[[], Tensor]) -> Tensor:
         if self.saves:
             return read()
-        where = (self._position, hashlib.blake2b(question, digest_size=16).digest())
-        found = self._journal.answer(*where) if self._ahead() else None
-        if found is None:
-            found = read()
-            self._read[where] = found.detach().cpu().clone()
-        return found
+        return self._answers.ask(self._position, question, read, known=self._ahead())
 
     def _checked(self, cells: Tensor) -> Tensor:
-        cells = cells.cpu().long()
-        total = self.placement.cells
+        cells, total = cells.cpu().long(), self.placement.cells
         refuse_foreign(cells, total=total)
         refuse_repeated(cells, total=total)
         return cells
-
-    def _check_chip(self) -> None:
-        own = {k: v for k, v in self.identity().items() if k != "regions"}
-        written = self._journal.note("chip")
-        if written is None:
-            self._journal.set_note("chip", json.dumps(own))
-        elif found := first_difference(own, json.loads(written)):
-            raise SettingError(
-                f"This is the journal of another chip: {found}", where=str(self._journal.path),
-                remedy="Give the chip that it was begun with, or a new file",
-            )  # fmt: skip
-
-    def _resolve(self) -> None:
-        for entry in self._journal.in_doubt():
-            command = entry.command
-            if isinstance(self.chip, RemembersCommands):
-                outcome = self.chip.outcome_of(entry.identity)
-            elif self.saves:
-                outcome = None
-            else:
-                earlier = [e for e in self._journal.entries() if e.identity != entry.identity]
-                outcome = doubt.read_back(self.chip, command, doubt.sides(earlier, command.cells))
-            outcome = outcome or Outcome.without(command, "not given")
-            self.notes.append(doubt.in_words(command, outcome))
-            self._journal.end(entry.identity, outcome)

@@ -13,8 +13,8 @@ from zmq.utils.monitor import parse_monitor_message
 
 from secateur.chip.command import UnansweredError
 from secateur.chip.keys import check_secured, key_pair, read_key
-from secateur.chip.wire import FrameError, Limits, packed, unpacked
-from secateur.errors import ChipError
+from secateur.chip.wire import FrameError, Limits, check_sizes, packed, unpacked
+from secateur.errors import ChipError, SettingError
 
 # Requests under way at most: more would fill the memory of a board that is slow.
 _WINDOW = 32
@@ -64,11 +64,13 @@ class Link:
 
     Args:
         address: of the server.
-        owner: who asks; the same name takes the board over from a process that was killed.
+        owner: who asks, for others to read.
+        token: of the owner's own: who has it takes the board over from a process that was killed.
         on_greeting: told what the board says of itself, at every new session.
         keys: folder with `client.secret`, `client.public` and `board.public`.
-        patience: seconds without an answer after which a new connection is made.
-        timeout: seconds without an answer after which it is given up.
+        patience: seconds without a word after which a new connection is made; a board at work
+            says so every second.
+        timeout: seconds without a word after which it is given up.
 
     Raises:
         SettingError: for an address that others can reach, without keys.
@@ -77,19 +79,26 @@ class Link:
     """
 
     def __init__(
-        self, address: str, *, owner: str,
-        on_greeting: Callable[[dict[str, Any], list[Tensor]], None], keys: Path | None = None,
+        self, address: str, *, owner: str, token: str,
+        on_greeting: Callable[[dict[str, Any]], None], keys: Path | None = None,
         patience: float = 10.0, timeout: float = 60.0,
     ) -> None:  # fmt: skip
         check_secured(address, keys)
+        if len(token) < 16:
+            raise SettingError(
+                f"A token of {len(token)} characters", cause="who guesses it could take the board",
+                remedy="Give 16 or more, as `secrets.token_hex(16)` makes them",
+            )  # fmt: skip
         self.address, self.owner, self._greeted = address, owner, on_greeting
+        self._token = token.encode()
         self._patience, self._timeout, self._keys = patience, timeout, keys
         # Shared by the process: one of its own would wait, when it is collected, for sockets that
         # were left open.
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._socket: zmq.Socket[bytes] | None = None
         self._monitor: Any = None
-        self._limits = Limits()
+        # What is accepted here, and what the board accepts.
+        self._limits = self._there = Limits()
         self._waiting: OrderedDict[int, Request] = OrderedDict()
         self._session, self._number = b"", 1
         self._progress = time.monotonic()
@@ -99,14 +108,23 @@ class Link:
         self, op: str, arrays: Sequence[Tensor] = (), *,
         on_reply: Callable[[dict[str, Any], list[Tensor]], None] | None = None, **header: Any,
     ) -> Request:  # fmt: skip
-        """Sends a request without waiting for its answer; `on_reply` is told once it is there."""
+        """Sends a request without waiting for its answer; `on_reply` is told once it is there.
+
+        Raises:
+            ChipError: for a request that is too large for a message.
+        """
         while len(self._waiting) >= _WINDOW:
             self.wait()
         if not self._waiting:
             self._progress = time.monotonic()
         request = Request(self, {"op": op, **header}, arrays, on_reply)
-        self._send(request)
+        self._send(request, check=True)
         return request
+
+    @property
+    def most(self) -> int:
+        """Bytes that an array may have, there and back."""
+        return min(self._limits.array, self._there.array)
 
     def look(self) -> None:
         """Takes the answers that have come."""
@@ -116,7 +134,7 @@ class Link:
         """Waits for an answer, making a new connection where there is none.
 
         Raises:
-            ChipError: where it has taken longer than the timeout.
+            ChipError: where the board has said nothing for longer than the timeout.
         """
         if not self._take(self._patience):
             self._mend()
@@ -142,12 +160,15 @@ class Link:
 
     # --- Inside ------------------------------------------------------------------------------
 
-    def _send(self, request: Request) -> None:
+    def _send(self, request: Request, *, check: bool) -> None:
         assert self._socket is not None
-        number, self._number = self._number, self._number + 1
-        self._waiting[number] = request
-        header = {**request.header, "n": number, "session": self._session}
-        self._socket.send_multipart(packed(header, request.arrays), copy=False)
+        header = {**request.header, "n": self._number, "session": self._session}
+        parts = packed(header, request.arrays)
+        if check:
+            check_sizes(parts, self._there, what=f"{request.header['op']!r} of the board")
+        self._waiting[self._number] = request
+        self._number += 1
+        self._socket.send_multipart(parts, copy=False)
 
     def _take(self, seconds: float) -> bool:
         """Takes the answers that come in a time; False where none has, or the line was cut."""
@@ -160,6 +181,9 @@ class Link:
         assert self._socket is not None
         while self._waiting and self._socket.poll(0):
             header, arrays = self._received()
+            if "at_work" in header:
+                self._progress = time.monotonic()
+                continue
             error = header.get("error", {}).get("kind")
             if error in ("unknown", "order"):
                 self._mend()
@@ -184,29 +208,40 @@ class Link:
         self._greet()
 
     def _greet(self) -> None:
-        begun = self._progress if self._waiting else time.monotonic()
-        while True:
-            self._connect()
-            assert self._socket is not None
-            ask = int.from_bytes(os.urandom(6), "little")
-            hello = {"op": "hello", "n": 0, "owner": self.owner, "ask": ask}
-            self._socket.send_multipart(packed(hello))
-            left = begun + self._timeout - time.monotonic()
-            if self._heard(min(self._patience, max(left, 0.0))):
-                header, arrays = self._received()
-                if "error" in header:
-                    raise _refusal(header["error"], UnansweredError)
-                if header.get("ask") == ask:
-                    break
-            if time.monotonic() > begun + self._timeout:
+        if not self._waiting:
+            self._progress = time.monotonic()
+        while (header := self._welcome()) is None:
+            if time.monotonic() > self._progress + self._timeout:
                 raise self._silent()
             time.sleep(_PAUSE)
         self._session, self._number = header["session"], 1
-        self._greeted(header, arrays)
+        self._there = Limits(*header["limits"])
+        self._greeted(header)
         waiting = list(self._waiting.values())
         self._waiting.clear()
         for request in waiting:
-            self._send(request)
+            self._send(request, check=False)
+
+    def _welcome(self) -> dict[str, Any] | None:
+        """What the board answers to a greeting on a new line; None where it is silent or cut."""
+        self._connect()
+        assert self._socket is not None
+        ask = int.from_bytes(os.urandom(6), "little")
+        hello = {"op": "hello", "n": 0, "owner": self.owner, "token": self._token, "ask": ask,
+                 "most": self._limits.array}  # fmt: skip
+        self._socket.send_multipart(packed(hello))
+        now = time.monotonic()
+        until = now + min(self._patience, max(self._progress + self._timeout - now, 0.0))
+        while self._heard(until - time.monotonic()):
+            header, _ = self._received()
+            if "error" in header:
+                raise _refusal(header["error"], UnansweredError)
+            if header.get("ask") == ask:
+                return header
+            if "at_work" in header:
+                self._progress = time.monotonic()
+                until = self._progress + self._patience
+        return None
 
     def _heard(self, seconds: float) -> bool:
         """Whether the server answers in a time; refused keys end the wait."""
@@ -239,7 +274,7 @@ class Link:
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RECONNECT_IVL, 20)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
-        socket.setsockopt(zmq.MAXMSGSIZE, self._limits.array)
+        socket.setsockopt(zmq.MAXMSGSIZE, max(self._limits.array, self._limits.header))
         if self._keys is not None:
             pair = key_pair(self._keys, "client")
             socket.curve_publickey = pair.public.encode()

@@ -1,5 +1,6 @@
 """A chip behind a wire: a board's commands, given to another process."""
 
+import secrets
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
@@ -30,20 +31,22 @@ class RemoteChip(Chip):
 
     Args:
         address: of the server, `tcp://127.0.0.1:5757`.
-        owner: who uses it; the same name takes it over from a process that was killed. A name of
-            its own where empty.
+        owner: who uses it, for others to read; a name of its own where empty.
+        token: 16 characters or more that nobody can guess: who gives the same takes the board over
+            from a process that was killed. One of its own where empty.
         keys: folder with the client's keys, needed for all but loopback.
-        patience: seconds without an answer after which a new connection is made.
-        timeout: seconds without an answer after which it is given up.
+        patience: seconds without a word after which a new connection is made; a board at work
+            says so every second.
+        timeout: seconds without a word after which it is given up.
 
     Raises:
         ChipError: where nobody answers, or the board is another's.
-        SettingError: for an address that others can reach, without keys.
+        SettingError: for an address that others can reach, without keys; for a short token.
         FileError: for keys that cannot be read.
     """
 
     def __init__(
-        self, address: str, *, owner: str = "", keys: str | Path | None = None,
+        self, address: str, *, owner: str = "", token: str = "", keys: str | Path | None = None,
         patience: float = 10.0, timeout: float = 60.0,
     ) -> None:  # fmt: skip
         # Ids of commands that come without one must not have been used before.
@@ -52,16 +55,21 @@ class RemoteChip(Chip):
         self.device = torch.device("cpu")
         self._serial: str | None = None
         self._sent: list[_Issued] = []
+        # None where pulses may have been given of which no answer tells: then it is asked for.
+        self._ledger: Ledger | None = None
         self._formed: Tensor | None = None
         self._link = Link(
-            address, owner=owner or self._name, on_greeting=self._greeted,
-            keys=None if keys is None else Path(keys), patience=patience, timeout=timeout,
+            address, owner=owner or self._name, token=token or secrets.token_hex(16),
+            on_greeting=self._greeted, keys=None if keys is None else Path(keys), patience=patience,
+            timeout=timeout,
         )  # fmt: skip
 
     @property
     def ledger(self) -> Ledger:  # type: ignore[override]
         """The board's own, as far as commands have been given; waits for those under way."""
         self._settle()
+        if self._ledger is None:
+            self._ledger = self._counted()
         return self._ledger
 
     # --- Commands with ids -------------------------------------------------------------------
@@ -86,7 +94,7 @@ class RemoteChip(Chip):
     def outcome_of(self, identity: str) -> Outcome | None:
         """See `RemembersCommands.outcome_of`."""
         header, arrays = self._link.ask("outcome_of", id=identity).result()
-        return None if header["how"] is None else _outcome(header, arrays)
+        return None if header["how"] is None else Outcome.of_parts(header, arrays)
 
     # --- Programming -------------------------------------------------------------------------
 
@@ -138,7 +146,7 @@ class RemoteChip(Chip):
     def read_back(self, cells: Tensor) -> Tensor:
         """See `Chip.read_back`."""
         refuse_foreign(cells, total=self.placement.cells)
-        return self._array(self._link.ask("read_back", [cells.cpu().long()]))
+        return self._of_cells("read_back", cells.cpu().long())
 
     def multiply(self, region: Region, voltages: Tensor, *, key: int) -> Tensor:
         """See `Chip.multiply`."""
@@ -169,15 +177,16 @@ class RemoteChip(Chip):
         refuse_foreign(cells, total=self.placement.cells)
         if self._formed is None:
             everyone = torch.arange(self.placement.cells)
-            self._formed = self._array(self._link.ask("conducting", [everyone]))
+            self._formed = self._of_cells("conducting", everyone)
         return self._formed[cells]
 
     def to(self, device: torch.device) -> None:
         """What it answers goes to the device from now on; the board stays where it is."""
         self._settle()
         self.device = device
-        for name in PULSES:
-            setattr(self._ledger, name, getattr(self._ledger, name).to(device))
+        if self._ledger is not None:
+            for name in PULSES:
+                setattr(self._ledger, name, getattr(self._ledger, name).to(device))
         if self._formed is not None:
             self._formed = self._formed.to(device)
 
@@ -211,6 +220,22 @@ class RemoteChip(Chip):
         where = [region.first_cell, list(region.shape)]
         return self._link.ask(op, [array.cpu() for array in arrays], region=where, **header)
 
+    def _of_cells(self, op: str, cells: Tensor) -> Tensor:
+        """One answer for each cell, in as many messages as it takes."""
+        parts = torch.split(cells, self._link.most // cells.element_size())
+        requests = [self._link.ask(op, [part]) for part in parts]
+        return torch.cat([self._array(request) for request in requests])
+
+    def _counted(self) -> Ledger:
+        """The board's counts as they are when all that was asked is answered."""
+        total, part = self.placement.cells, self._link.most // (4 * len(PULSES))
+        requests = [
+            self._link.ask("ledger", first=first, count=min(part, total - first))
+            for first in range(0, max(total, 1), part)
+        ]
+        rows = torch.cat([self._array(request) for request in requests], dim=1)
+        return Ledger(*(row.contiguous() for row in rows))
+
     def _array(self, request: Request) -> Tensor:
         _, (array,) = request.result()
         return array.to(self.device)
@@ -231,18 +256,26 @@ class RemoteChip(Chip):
 
         What had been given before this session began is in the counts that it began with.
         """
-        if "error" in about or about["again"]:
+        if "error" in about:
+            # Some of its pulses may have been given.
+            self._ledger = None
             return
-        outcome = _outcome(about, arrays)
+        if about["again"]:
+            return
+        outcome = Outcome.of_parts(about, arrays)
         if command.kind == "place":
             asked = command.parameters
             self.placement.place(
                 asked["name"], tuple(asked["shape"]), inputs_first=asked["inputs_first"]
             )
-            self._ledger.extend(len(outcome.cells))
-        outcome.add_to(self._ledger)
+        if outcome.possible is not None:
+            # Read back: the board has counted a part of it before, or all that it may have got.
+            self._ledger = None
+        if self._ledger is not None:
+            self._ledger.extend(self.placement.cells - len(self._ledger.form))
+            outcome.add_to(self._ledger)
 
-    def _greeted(self, about: dict[str, Any], arrays: list[Tensor]) -> None:
+    def _greeted(self, about: dict[str, Any]) -> None:
         """Takes over what a board says of itself: at first, and after every cut."""
         if self._serial is not None and about["serial"] != self._serial:
             raise UnansweredError(
@@ -260,8 +293,7 @@ class RemoteChip(Chip):
         elif len(placement.regions) > len(self.placement.regions):
             # A weight was placed, and the answer was lost.
             vars(self.placement).update(vars(placement))
-        self._ledger = Ledger(*(row.clone().to(self.device) for row in arrays[0]))
-        self._formed = None
+        self._ledger = self._formed = None
 
 
 class _Issued:
@@ -276,7 +308,7 @@ class _Issued:
 
     def result(self) -> Outcome:
         """See `Answer.result`."""
-        return _outcome(*self._request.result())
+        return Outcome.of_parts(*self._request.result())
 
 
 def technology_of(text: str) -> Technology:
@@ -289,8 +321,3 @@ def technology_of(text: str) -> Technology:
         path = Path(folder) / "board.toml"
         path.write_text(text, encoding="utf-8")
         return Technology.load(path)
-
-
-def _outcome(header: dict[str, Any], arrays: list[Tensor]) -> Outcome:
-    cells, counts, *missed = arrays
-    return Outcome(header["how"], cells, counts, missed=missed[0] if missed else None)

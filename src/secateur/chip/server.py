@@ -1,6 +1,8 @@
 """Serving a chip to another process: one owner, requests in order, nothing taken on trust."""
 
+import hmac
 import logging
+import math
 import os
 import threading
 import time
@@ -10,27 +12,36 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import zmq
 from torch import Tensor
 
 from secateur.chip.chip import Chip
-from secateur.chip.command import PULSES, Command, RemembersCommands, checked_kind
-from secateur.chip.keys import check_secured, key_pair, known_clients
+from secateur.chip.command import PULSES, Command, RemembersCommands, UnansweredError, checked_kind
 from secateur.chip.placement import Region
+from secateur.chip.reception import Reception
 from secateur.chip.window import Window
 from secateur.chip.wire import FrameError, Limits, packed, unpacked
 from secateur.errors import ChipError, SecateurError
 
 log = logging.getLogger("secateur.server")
+# Bytes of one cell's pulses of each kind.
+_COUNTS = 4 * len(PULSES)
+# Bytes of a token at least: what cannot be guessed.
+_TOKEN = 16
+# Bytes that any client must accept in an array.
+_LEAST = 1 << 10
 _Reply = tuple[dict[str, Any], list[Tensor]]
 
 
 @dataclass
 class _Owner:
     name: str
+    # Known to it alone; never said to anybody.
+    token: bytes
     session: bytes
     expected: int
     seen: float
+    # Bytes of an array that it accepts.
+    most: int
 
 
 class RefusedError(ChipError):
@@ -57,6 +68,7 @@ class Server:
         address: `tcp://127.0.0.1:5757`, port 0 or `*` for any free one; others than loopback need
             keys.
         lease: seconds without a request after which another owner may take the board.
+        beat: seconds after which, and from when on, who waits is told that the board is at work.
         keys: folder with `board.secret`, `board.public` and the public key of every client.
         limits: of a message.
 
@@ -68,75 +80,52 @@ class Server:
 
     def __init__(
         self, chip: Callable[[], Chip], memory: RemembersCommands, *, serial: str,
-        address: str = "tcp://127.0.0.1:5757", lease: float = 30.0, keys: Path | None = None,
-        limits: Limits | None = None,
+        address: str = "tcp://127.0.0.1:5757", lease: float = 30.0, beat: float = 1.0,
+        keys: Path | None = None, limits: Limits | None = None,
     ) -> None:  # fmt: skip
-        check_secured(address, keys)
         self._chip, self._memory, self.serial = chip, memory, serial
         self._lease, self._limits = lease, limits or Limits()
         self._owner: _Owner | None = None
         self._former: set[bytes] = set()
-        # Only who has a door needs a context of its own: there is one door in each.
-        self._context: zmq.Context[zmq.Socket[bytes]] = (
-            zmq.Context() if keys is not None else zmq.Context.instance()
-        )
-        self._socket = self._context.socket(zmq.ROUTER)
-        self._door: zmq.Socket[bytes] | None = None
-        self._clients: dict[bytes, str] = {}
-        if keys is not None:
-            self._secure(keys)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, max(self._limits.array, self._limits.header))
-        self._socket.setsockopt(zmq.LINGER, 0)
-        try:
-            self._socket.bind(address)
-        except zmq.ZMQError as error:
-            self.close()
-            raise ChipError(
-                f"The board cannot be served at {address}: {error}",
-                cause="another server is there, or the machine has no such address",
-                remedy="Give another --port",
-            ) from error
-        self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self._reception = Reception(address, keys=keys, limits=self._limits, beat=beat)
+        self.address = self._reception.address
 
     def run(self, stop: threading.Event | None = None) -> None:
         """Answers requests until told to stop; once there are no more, looks every 0.1 s."""
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        if self._door is not None:
-            poller.register(self._door, zmq.POLLIN)
-        while not (stop and stop.is_set()):
-            ready = dict(poller.poll(100))
-            if self._door is not None and self._door in ready:
-                self._admit(self._door)
-            if self._socket in ready:
+        with self._reception.attended():
+            while not (stop and stop.is_set()):
                 self._serve_one()
 
     def close(self) -> None:
         """Lets go of the address."""
-        self._socket.close(linger=0)
-        if self._door is not None:
-            self._door.close(linger=0)
-            self._context.term()
+        self._reception.close()
 
     # --- Requests ----------------------------------------------------------------------------
 
     def _serve_one(self) -> None:
-        sender, *parts = self._socket.recv_multipart(copy=False)
+        message = self._reception.next(wait=0.1)
+        if message is not None:
+            sender, parts = message
+            with self._reception.at_work(sender):
+                answer = self._answered(parts)
+            self._reception.send(sender, answer)
+
+    def _answered(self, parts: list[Any]) -> list[Any]:
+        """The parts of an answer to those of a request, whatever these are."""
         number: Any = None
         try:
             header, arrays = unpacked([part.buffer for part in parts], self._limits)
             number = header.get("n")
             reply, found = self._answer(header, arrays)
         except SecateurError as error:
-            kind = getattr(error, "kind", "refused")
+            failed = isinstance(error, UnansweredError)
+            kind = "failed" if failed else getattr(error, "kind", "refused")
             if isinstance(error, FrameError | RefusedError):
                 log.warning("%s", error)
             words = {k: getattr(error, k) for k in ("what", "where", "cause", "remedy")}
             reply, found = {"error": {"kind": kind, **words}}, []
         number = number if type(number) is int else -1
-        self._socket.send_multipart(
-            [sender.bytes, *packed({**reply, "n": number}, found)], copy=False
-        )
+        return packed({**reply, "n": number}, found)
 
     def _answer(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         asked, number = header.get("op"), header.get("n")
@@ -167,7 +156,14 @@ class Server:
         name, now, owner = header.get("owner"), time.monotonic(), self._owner
         if not isinstance(name, str) or not 0 < len(name) <= 200:
             raise FrameError("A message was refused: who asks has no name")
-        if owner is not None and owner.name != name and now < owner.seen + self._lease:
+        token = header.get("token")
+        if not isinstance(token, bytes) or not _TOKEN <= len(token) <= 200:
+            raise FrameError("A message was refused: who asks has no token of its own")
+        most = header.get("most")
+        if type(most) is not int or most < _LEAST:
+            raise FrameError("A message was refused: who asks accepts no arrays")
+        same = owner is not None and hmac.compare_digest(owner.token, token)
+        if owner is not None and not same and now < owner.seen + self._lease:
             left = owner.seen + self._lease - now
             raise RefusedError(
                 "busy", f"The board is in use by {owner.name!r}, for {left:.0f} s after its last "
@@ -176,18 +172,19 @@ class Server:
             )  # fmt: skip
         if owner is not None:
             self._former.add(owner.session)
-        self._owner = _Owner(name, os.urandom(16), 1, now)
+        self._owner = _Owner(name, token, os.urandom(16), 1, now, min(most, self._limits.array))
         log.info("The board is lent to %r", name)
         chip = self._chip()
         regions = [[r.name, list(r.shape), r.inputs_first] for r in chip.placement.regions]
-        geometry, ledger = chip.placement.geometry, chip.ledger
+        geometry, limits = chip.placement.geometry, self._limits
         about = {
             "session": self._owner.session, "serial": self.serial, "regions": regions,
             "technology": chip.technology.toml(), "seed": chip.seed,
             "geometry": [geometry.rows, geometry.columns], "macros": chip.placement.limit,
             "ask": header.get("ask") if isinstance(header.get("ask"), int) else None,
+            "limits": [limits.header, limits.array, limits.arrays],
         }  # fmt: skip
-        return about, [torch.stack([getattr(ledger, name) for name in PULSES])]
+        return about, []
 
     def _check_turn(self, session: Any, number: int) -> None:
         owner = self._owner
@@ -218,21 +215,24 @@ class Server:
             checked_kind(header["kind"]), _cells(arrays[0]), arrays[1] if arrays[1:] else None,
             dict(header["parameters"]),
         )  # fmt: skip
+        reached = len(command.cells)
+        if command.kind == "place":
+            reached = 2 * math.prod(command.parameters["shape"])
+        # Before a pulse: what is done and cannot be told would stay in doubt.
+        self._check_answer(f"the counts of {reached} cells", _COUNTS * reached)
         answer = self._memory.issue(identity, command)
         outcome = answer.result()
-        missed = [] if outcome.missed is None else [outcome.missed]
-        about = {"how": outcome.how, "again": bool(getattr(answer, "again", False))}
-        return about, [outcome.cells, outcome.counts, *missed]
+        about, found = outcome.parts()
+        return {**about, "again": bool(getattr(answer, "again", False))}, found
 
     def _outcome_of(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         outcome = self._memory.outcome_of(str(header["id"]))
-        if outcome is None:
-            return {"how": None}, []
-        missed = [] if outcome.missed is None else [outcome.missed]
-        return {"how": outcome.how}, [outcome.cells, outcome.counts, *missed]
+        return ({"how": None}, []) if outcome is None else outcome.parts()
 
     def _read(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
-        return {}, [self._chip().read(self._region(header), key=_key(header))]
+        region = self._region(header)
+        self._check_answer(f"a read of {region.weights} pairs", 8 * region.weights)
+        return {}, [self._chip().read(region, key=_key(header))]
 
     def _read_back(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         return {}, [self._chip().read_back(_cells(arrays[0]))]
@@ -241,25 +241,31 @@ class Server:
         return {}, [self._chip().conducting(_cells(arrays[0]))]
 
     def _status(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
-        return {}, [self._chip().status(self._region(header))]
+        region = self._region(header)
+        self._check_answer(f"the states of {region.weights} pairs", 2 * region.weights)
+        return {}, [self._chip().status(region)]
 
     def _multiply(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
-        voltages = _volts(arrays[0], dimensions=2)
-        return {}, [self._chip().multiply(self._region(header), voltages, key=_key(header))]
+        voltages, region = _volts(arrays[0], dimensions=2), self._region(header)
+        self._check_currents(len(voltages), region)
+        return {}, [self._chip().multiply(region, voltages, key=_key(header))]
 
     def _convolve(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         region = self._region(header)
         window = _window(header["window"])
         maps = _volts(arrays[0], dimensions=2 + len(window.kernel))
-        rows = maps.shape[0] * torch.Size(window.places(tuple(maps.shape[2:]))).numel()
-        if rows < 0 or 4 * rows * region.matrix[1] > self._limits.array:
-            raise FrameError("A message was refused: a window of more outputs than the limit")
+        places = window.places(tuple(maps.shape[2:]))
+        if min(places) < 1:
+            raise FrameError("A message was refused: a window that is larger than the maps")
+        self._check_currents(len(maps) * math.prod(places), region)
         finish = self._chip().begin_convolve(region, maps, window, key=_key(header))
         return {}, [finish().contiguous()]
 
     def _ledger(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
-        ledger = self._chip().ledger
-        return {}, [torch.stack([getattr(ledger, name) for name in PULSES])]
+        first, count = _count(header["first"]), _count(header["count"])
+        self._check_answer(f"the counts of {count} cells", _COUNTS * count)
+        ledger, part = self._chip().ledger, slice(first, first + count)
+        return {}, [torch.stack([getattr(ledger, name)[part] for name in PULSES])]
 
     def _bye(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         if self._owner is not None:
@@ -267,6 +273,21 @@ class Server:
             self._former.add(self._owner.session)
         self._owner = None
         return {}, []
+
+    def _check_currents(self, rows: int, region: Region) -> None:
+        outputs = region.matrix[1]
+        self._check_answer(f"{rows} x {outputs} currents", 4 * rows * outputs)
+
+    def _check_answer(self, what: str, size: int) -> None:
+        """Refuses what would not fit the answer, before the chip has done anything."""
+        assert self._owner is not None
+        if size > self._owner.most:
+            raise ChipError(
+                f"The answer would be {what}, {size} bytes, and {self._owner.most} are allowed",
+                where=self.address, cause="more cells or inputs in one request than it holds",
+                remedy="Give fewer at a time, as by a smaller batch; or serve the board with "
+                "larger `Limits`",
+            )  # fmt: skip
 
     def _region(self, header: dict[str, Any]) -> Region:
         first, shape = header["region"]
@@ -278,27 +299,6 @@ class Server:
             cause="it was placed on another chip",
             remedy="Use the region that this chip's `place` has returned",
         )
-
-    # --- Who is let in -----------------------------------------------------------------------
-
-    def _secure(self, keys: Path) -> None:
-        """CURVE, and a door (ZeroMQ's authentication protocol) that knows the clients."""
-        pair, self._clients = key_pair(keys, "board"), known_clients(keys)
-        self._socket.curve_secretkey = pair.secret.encode()
-        self._socket.curve_publickey = pair.public.encode()
-        self._socket.curve_server = True
-        self._door = self._context.socket(zmq.REP)
-        self._door.bind("inproc://zeromq.zap.01")
-
-    def _admit(self, door: "zmq.Socket[bytes]") -> None:
-        version, request, _, address, _, mechanism, *credentials = door.recv_multipart()
-        key = credentials[0] if mechanism == b"CURVE" and credentials else b""
-        name = self._clients.get(key)
-        if name is None:
-            log.warning("A client at %s was refused: its key is not known", address.decode())
-        code, words = (b"400", b"unknown key") if name is None else (b"200", b"OK")
-        user = (name or "").encode()
-        door.send_multipart([version, request, code, words, user, b""])
 
 
 _ACTIONS: Mapping[str, Callable[[Server, dict[str, Any], list[Tensor]], _Reply]] = {
@@ -336,7 +336,10 @@ def _window(sizes: Any) -> Window:
 
 
 def _key(header: dict[str, Any]) -> int:
-    key = header["key"]
-    if type(key) is not int or not 0 <= key < 1 << 63:
-        raise FrameError("A message was refused: a key is no number of 63 bits")
-    return key
+    return _count(header["key"])
+
+
+def _count(number: Any) -> int:
+    if type(number) is not int or not 0 <= number < 1 << 63:
+        raise FrameError("A message was refused: a key or count is no number of 63 bits")
+    return number

@@ -65,10 +65,12 @@ def begun(base: sqlite3.Connection) -> Iterator[None]:
     base.execute("BEGIN IMMEDIATE")
     try:
         yield
+        base.execute("COMMIT")
     except BaseException:
-        base.execute("ROLLBACK")
+        # Some failures, as of a full disk, have ended it already.
+        if base.in_transaction:
+            base.execute("ROLLBACK")
         raise
-    base.execute("COMMIT")
 
 
 @contextmanager

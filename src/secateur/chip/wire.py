@@ -89,6 +89,28 @@ def unpacked(parts: Sequence[Any], limits: Limits) -> tuple[dict[str, Any], list
     return header, arrays
 
 
+def check_sizes(parts: Sequence[Any], limits: Limits, *, what: str) -> None:
+    """Refuses a message of one's own before it is sent: the other end would never answer it.
+
+    Args:
+        parts: of the message, as `packed` gives them.
+        limits: of who is to get it.
+        what: it asks, for the message.
+
+    Raises:
+        ChipError: naming the size and the limit.
+    """
+    for number, part in enumerate(parts):
+        most = limits.array if number else limits.header
+        if len(part) > most:
+            raise ChipError(
+                f"{what} takes {len(part)} bytes in one part of a message, and {most} are allowed",
+                cause="more cells, inputs or parameters in one request than its other end accepts",
+                remedy="Name fewer cells or give fewer inputs at a time; or serve the board with "
+                "larger `Limits`",
+            )  # fmt: skip
+
+
 def _array(kind: Any, part: Any, limits: Limits) -> Tensor:
     if not (isinstance(kind, list) and len(kind) == 2 and isinstance(kind[0], str)):
         raise _refused("an array has no kind and shape")

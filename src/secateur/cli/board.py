@@ -4,29 +4,48 @@ import logging
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from secateur.cli.command import Debug
 from secateur.cli.printing import show
 
+if TYPE_CHECKING:
+    from secateur.chip.server import Server
+
 
 def serve(
     *,
+    chip: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:NAME", show_default=False,
+            help="Your own board instead of a simulated one: what makes its driver.",
+        ),
+    ] = None,
     technology: Annotated[
-        str, typer.Option(metavar="NAME", help="What the board's cells are made of.")
-    ] = "taox-40nm",
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the board's cells.")] = 0,
+        str | None,
+        typer.Option(
+            metavar="NAME", show_default="taox-40nm", help="What a simulated board is made of."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", show_default="0", help="Of a simulated board's cells."),
+    ] = None,
     forming: Annotated[
-        str, typer.Option(metavar="full|half|ramp", help="How cells are formed when placed.")
-    ] = "full",
+        str | None,
+        typer.Option(
+            metavar="full|half|ramp", show_default="full", help="How its cells are formed."
+        ),
+    ] = None,
     macros: Annotated[
         int | None,
         typer.Option(metavar="N", show_default="as needed", help="How many it has."),
     ] = None,
     state: Annotated[
-        Path, typer.Option(metavar="FILE", help="Keeps the cells and what was done to them.")
+        Path, typer.Option(metavar="FILE", help="Keeps what was done, and simulated cells.")
     ] = Path("board.sqlite"),
     host: Annotated[
         str, typer.Option(metavar="HOST", help="Address to serve at; others than this need --keys.")
@@ -45,34 +64,83 @@ def serve(
     ] = None,
     debug: Debug = False,
 ) -> None:  # fmt: skip
-    """Serve a simulated chip as a board in a lab would be served.
+    """Serve a board: your own through its driver, or a simulated chip.
 
-    Its cells outlive the process, as non-volatile ones do: stopped, killed or cut off, it goes on
-    from --state with every pulse counted once. One owner at a time has it. The address it serves
-    at goes to stdout, who comes and who is refused to stderr. Ends by Ctrl-C or a TERM signal.
+    A simulated chip's cells outlive the process, as non-volatile ones do. Stopped, killed or cut
+    off, a board goes on from --state with every pulse counted once. One owner at a time has it. The
+    address it serves at goes to stdout, who comes and who is refused to stderr. Ends by Ctrl-C or
+    a TERM signal.
 
     Examples:
 
         secateur chip serve --technology taox-40nm --seed 1 --state lab.sqlite
+        secateur chip serve --chip mylab.board:Chip --state lab.sqlite
         secateur run digits --arm pruned --chip tcp://127.0.0.1:5757
         secateur chip serve --host 0.0.0.0 --keys keys
     """
     import torch
 
+    from secateur.errors import SettingError
+
+    torch.set_num_threads(1)
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    reached = {"address": f"tcp://{host}:{port}", "lease": lease, "keys": keys}
+    simulated: dict[str, Any] = {
+        "technology": technology,
+        "seed": seed,
+        "forming": forming,
+        "macros": macros,
+    }
+    if chip is None:
+        _serve_simulated(state, reached, **{k: v for k, v in simulated.items() if v is not None})
+        return
+    for name, value in simulated.items():
+        if value is not None:
+            raise SettingError(
+                f"--{name} is of simulated boards, and --chip names one of your own",
+                remedy=f"Leave --{name} out; a driver says what its cells are made of",
+            )
+    _serve_driver(chip, state, reached)
+
+
+def _serve_simulated(
+    state: Path, reached: dict[str, Any], *, technology: str = "taox-40nm", seed: int = 0,
+    forming: str = "full", macros: int | None = None,
+) -> None:  # fmt: skip
     from secateur.chip import SimulatedChip
     from secateur.chip.board import Board
     from secateur.chip.server import Server
     from secateur.device import Technology
     from secateur.experiment.arms import forming_from
 
-    torch.set_num_threads(1)
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     law, procedure = Technology.load(technology), forming_from(forming)
     board = Board(lambda: SimulatedChip(law, seed=seed, forming=procedure, macros=macros), state)
-    server = Server(
-        lambda: board.chip, board, serial=board.serial, address=f"tcp://{host}:{port}",
-        lease=lease, keys=keys,
-    )  # fmt: skip
+    try:
+        server = Server(lambda: board.chip, board, serial=board.serial, **reached)
+        _until_told(server, f"{law.name}, seed {seed},")
+    finally:
+        board.close()
+
+
+def _serve_driver(name: str, state: Path, reached: dict[str, Any]) -> None:
+    from secateur.chip import Journal
+    from secateur.chip.named import chip_named
+    from secateur.chip.remembering import Remembering
+    from secateur.chip.server import Server
+
+    chip = chip_named(name)
+    with Journal(state) as book:
+        memory = Remembering(chip, book)
+        for note in memory.notes:
+            logging.info(note)
+        # A board that does not tell itself from others is known by what was done to it.
+        serial = str(chip.identity().get("serial") or book.run)
+        server = Server(lambda: chip, memory, serial=serial, **reached)
+        _until_told(server, f"{name}, serial {serial},")
+
+
+def _until_told(server: "Server", words: str) -> None:
+    """Serves until a signal ends it."""
     stop = threading.Event()
 
     def leave(*_: Any) -> None:
@@ -80,12 +148,11 @@ def serve(
 
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, leave)
-    typer.echo(f"Serving {law.name}, seed {seed}, at {server.address}")
+    typer.echo(f"Serving {words} at {server.address}")
     try:
         server.run(stop)
     finally:
         server.close()
-        board.close()
 
 
 def keys(

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -184,7 +185,7 @@ def sweep(
         secateur sweep --resume --out runs/sweep    # after a power cut
     """  # noqa: E501
     from secateur.cli.settings import Asked, recipe_of
-    from secateur.experiment.sweep import Plan, Space, counted, run_sweep
+    from secateur.experiment.sweep import Plan, Space, run_sweep
     from secateur.experiment.sweep.pools import pool_of
     from secateur.experiment.sweep.versions import COMPARED, versions_here
 
@@ -208,11 +209,8 @@ def sweep(
         _check_options(trials=trials, optimise=optimise, retry_failed=retry_failed)
         plan = Plan.of(
             recipe_of(asked), Space.from_words(over or ()), random=random, optimise=optimise,
-            trials=50 if trials is None else trials,
+            trials=50 if trials is None else trials, ask=partial(_ask, yes=yes),
         )  # fmt: skip
-    number = counted(plan)
-    if not resume:
-        _ask(number, yes=yes)
     directory = out or _new_directory(plan.recipe.task.name)
     processes = max(1, (os.cpu_count() or 1) // plan.recipe.run.threads) if jobs is None else jobs
     pool = pool_of(

@@ -1,6 +1,9 @@
 """Applying a pruning plan: the right chip, pulses by the journal, accuracy before and after."""
 
+import hashlib
+import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,8 @@ from secateur.network import read_tensors, save
 from secateur.network.saving import header_of
 
 FORMED = "formed"
+# The journal's word of the application that is under way.
+_APPLICATION = "application"
 Say = Callable[[str], None]
 
 
@@ -63,8 +68,9 @@ def apply_plan(
 ) -> Applied:  # fmt: skip
     """Brings a chip to what a plan asks for, and measures the network on it before and after.
 
-    Cells that are in the asked-for state get no pulse: a plan that was applied in part goes on
-    where it stood.
+    Cells that are in the asked-for state get no pulse. On a chip that cannot be brought back, an
+    application that has not come to its end is gone through again by its journal, without a pulse
+    that was given; after one that has, the chip is looked at anew.
 
     Args:
         plan: to carry out.
@@ -74,7 +80,8 @@ def apply_plan(
         run: directory of the run, where it was moved since.
         data: where the task's data are looked for first.
         journal: file of the pulses' journal.
-        out: where model and simulated chip are saved afterwards; nowhere where None.
+        out: where the model is saved afterwards, with its chip where that is simulated; nowhere
+            where None.
         force: apply it to another chip than it was made for.
         say: told what is going on.
 
@@ -84,27 +91,48 @@ def apply_plan(
     """
     done = finished_trial(run or Path(plan.run), arm=plan.arm, chip=plan.chip, variant=plan.variant)
     held, state = _chip(plan, done, chip)
-    notes = _refuse_another(plan, held, force=force)
-    with Journal(journal) as book:
-        writing = JournaledChip(held, book)
-        writing.reason = f"plan of {done.folder.name}"
-        standing = bool(held.placement.regions)
-        if standing:
+    with closing(held):
+        notes = _refuse_another(plan, held, force=force)
+        with Journal(journal) as book:
+            writing = JournaledChip(held, book)
+            writing.reason = f"plan of {done.folder.name}"
+            standing = _begin(plan, writing, book)
+            model = done.standing_on(writing) if standing else done.model_on(writing)
             _refuse_other_places(plan, held)
-        if held.saves:
-            # A chip in memory begins anew with every process, and so do its commands; not before
-            # it is known that the journal is of this chip.
-            book.rewind(0)
-        model = done.standing_on(writing) if standing else done.model_on(writing)
-        _refuse_other_places(plan, held)
-        if state is not None:
-            held.restore(state)
-        result = _carry_out(plan, done, writing, model, data=data, say=say)
-        result.notes = [*notes, *writing.notes, *result.notes]
-        writing.close()
-    if out is not None:
-        save(model, out)
+            if state is not None:
+                held.restore(state)
+            result = _carry_out(plan, done, writing, model, data=data, say=say)
+            result.notes = [*notes, *writing.notes, *result.notes]
+            if out is not None:
+                save(model, out)
+            writing.flush()
+            _note(book, None)
     return result
+
+
+def _begin(plan: Plan, chip: JournaledChip, book: Journal) -> bool:
+    """Goes to where the application begins in the journal; whether the weights stood there then."""
+    standing = bool(chip.placement.regions)
+    asked = hashlib.blake2b(plan.model_dump_json().encode(), digest_size=16).hexdigest()
+    begun = json.loads(book.note(_APPLICATION) or "null")
+    if begun is not None and begun["plan"] == asked and not chip.saves:
+        chip.go_on_at(begun["first"])
+        return bool(begun["standing"])
+    if standing:
+        _refuse_other_places(plan, chip)
+    if chip.saves:
+        # A chip in memory begins anew with every process, and so do its commands; not before it is
+        # known that the journal is of this chip.
+        book.rewind(0)
+        return standing
+    chip.go_on_at(book.position())
+    _note(book, {"plan": asked, "first": chip.position, "standing": standing})
+    return standing
+
+
+def _note(book: Journal, application: dict[str, Any] | None) -> None:
+    """Writes which application is under way, None once it has come to its end."""
+    book.set_note(_APPLICATION, json.dumps(application))
 
 
 def _carry_out(
@@ -161,8 +189,6 @@ def _chip(plan: Plan, done: Finished, spec: str) -> tuple[Chip, ChipState | None
 
 def _saved(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and header of a saved model; a checkpoint has them one floor down."""
-    import json
-
     tensors, metadata = read_tensors(path)
     if "secateur.checkpoint" in metadata:
         tensors = {n.removeprefix("model/"): t for n, t in tensors.items() if n[:6] == "model/"}

@@ -1,6 +1,8 @@
 """A board in the loop of a run: opened with the trial's journal, one trial to one board."""
 
+import secrets
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from secateur.chip import Chip, Journal, JournaledChip, first_difference
@@ -34,18 +36,33 @@ def open_board(settings: ChipSettings, journal: Path) -> JournaledChip:
     from secateur.chip.remote import RemoteChip
 
     assert settings.address is not None
-    book = Journal(journal)
-    board = RemoteChip(
-        settings.address, owner=f"run {book.run}", keys=settings.keys, timeout=_TIMEOUT
-    )
-    own = {"technology": technology_of(settings).identity()}
-    if found := first_difference(own, {"technology": board.technology.identity()}):
-        raise SettingError(
-            f"The board is not what the recipe says: {found}".replace("saved", "on the board"),
-            where=settings.address,
-            remedy=f"Set chip.technology and chip.values to the board's ({board.technology.name})",
+    with ExitStack() as opened:
+        book = opened.enter_context(Journal(journal))
+        board = RemoteChip(
+            settings.address, owner=f"run {book.run[:8]}", token=_token(book), keys=settings.keys,
+            timeout=_TIMEOUT,
         )  # fmt: skip
-    return JournaledChip(board, book)
+        opened.callback(board.close)
+        own, its = technology_of(settings).identity(), board.technology
+        if found := first_difference({"technology": own}, {"technology": its.identity()}):
+            raise SettingError(
+                f"The board is not what the recipe says: {found}".replace("saved", "on the board"),
+                where=settings.address,
+                remedy=f"Set chip.technology and chip.values to the board's ({its.name})",
+            )  # fmt: skip
+        chip = JournaledChip(board, book)
+        # From here on the caller closes them.
+        opened.pop_all()
+    return chip
+
+
+def _token(book: Journal) -> str:
+    """What the run alone knows, kept with its journal: by it a resumed run gets its board back."""
+    token = book.note("token")
+    if token is None:
+        token = secrets.token_hex(16)
+        book.set_note("token", token)
+    return token
 
 
 def board_at(settings: ChipSettings, *, address: str | None = None) -> Chip:

@@ -26,6 +26,7 @@ from secateur.errors import FileError, SettingError, nearest
 from secateur.experiment.checkpoint import restore_checkpoint
 from secateur.experiment.evaluate import chip_of
 from secateur.experiment.forks import can_fork, forked, started
+from secateur.experiment.processes import check_alone
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.runner import trials_of
 from secateur.experiment.setting import (
@@ -96,10 +97,12 @@ def monte_carlo(
         memory of a process in bytes, and the processor time of each part of the draws.
 
     Raises:
-        SettingError: for arms and numbers that cannot be.
+        SettingError: for arms and numbers that cannot be, and where a launcher has started several
+            processes.
         FileError: for a directory without finished trials.
         SecateurError: where the system ends a process.
     """
+    check_alone(None, boards=False)
     if draws < 1 or processes < 1:
         raise SettingError(
             f"{draws} draws in {processes} processes", remedy="Give at least 1 of each"

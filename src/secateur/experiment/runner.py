@@ -9,22 +9,20 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from joblib import Parallel, delayed
-from torch import Tensor
 
 from secateur.errors import FileError, SecateurError, SettingError
 from secateur.experiment.anatomy import agreements
-from secateur.experiment.arms import ARMS, technology_of
+from secateur.experiment.arms import ARMS, Arm
 from secateur.experiment.boards import check_boards
+from secateur.experiment.checks import check_outputs, check_settings
 from secateur.experiment.deaths import AGAIN, deaths_explained
 from secateur.experiment.maps import save_arrays
 from secateur.experiment.processes import Processes, check_alone
-from secateur.experiment.recipe import Recipe, for_chip
+from secateur.experiment.recipe import Recipe
 from secateur.experiment.record import record_of
-from secateur.experiment.recording import refuse_unrecorded
-from secateur.experiment.remedies import remedy_named
 from secateur.experiment.setting import Part, Trial, trained_in
 from secateur.experiment.trackers import check_tracker
 from secateur.experiment.trial import run_trial
@@ -115,8 +113,9 @@ def run_experiment(
     _check(recipe, trials)
     loaded = task.load(data, recipe.task.settings)
     classes = loaded.classes or task.classes
-    _check_outputs(recipe, trials, classes)
-    distinct = list({own.name: own for own in map(_stand_in, trials)}.values())
+    for own, _ in _distinct(recipe, trials):
+        check_outputs(own, classes)
+    distinct = list({one.name: one for one in map(_stand_in, trials)}.values())
     if together is not None:
         together.meet()
     if together is None or together.leads:
@@ -316,30 +315,16 @@ def _words(overrides: Mapping[str, Any]) -> str:
 def _check(recipe: Recipe, trials: list[Trial]) -> None:
     """Every trial's settings are valid before the first one starts."""
     check_boards(recipe, [(trial.name, trial.arm) for trial in trials])
-    for trial in {(t.arm, t.variant): t for t in trials}.values():
-        own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
-        refuse_unrecorded(own, ARMS[trial.arm])
-        technology_of(for_chip(own, recipe.run.chips - 1).chip)
-        for remedy in own.stress.remedies:
-            remedy_named(remedy)
-        task = task_named(own.task.name)
-        task.check(own.task.settings)
-        task.build(own.network)
+    for own, arm in _distinct(recipe, trials):
+        check_settings(own, arm, chips=recipe.run.chips)
+        task_named(own.task.name).build(own.network)
 
 
-def _check_outputs(recipe: Recipe, trials: list[Trial], classes: Sequence[str]) -> None:
-    """A network answers with as many classes as the data have."""
+def _distinct(recipe: Recipe, trials: list[Trial]) -> Iterator[tuple[Recipe, Arm]]:
+    """Recipes as arms see them, each once."""
     for trial in {(t.arm, t.variant): t for t in trials}.values():
         own = recipe.with_settings(trial.overrides, where="--vary").for_arm(trial.arm)
-        task = task_named(own.task.name)
-        last = task.build(own.network).get_submodule(task.readout)
-        outputs = len(cast(Tensor, last.weight))
-        if outputs != len(classes):
-            raise SettingError(
-                f"The data have {len(classes)} classes, the network {outputs} outputs",
-                remedy=f"Give --set network.classes={len(classes)}, or choose classes with "
-                "task.classes",
-            )
+        yield own, ARMS[trial.arm]
 
 
 def _total_epochs(recipe: Recipe, trials: list[Trial]) -> int:

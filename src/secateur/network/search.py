@@ -106,8 +106,8 @@ class Search:
 
     def _spent(self) -> list[Tensor]:
         """Pulses that each edge has cost the more worn of its cells, shaped as the scores."""
-        wear = self.chip.ledger.switching
-        own = [(weight, wear[weight.region.cells]) for weight in self.weights]
+        wear = self.chip.spent()
+        own = [(w, wear[w.region.cells].to(w.scores.device)) for w in self.weights]
         return [
             (cells if w.grain == "cell" else cells.view(-1, 2).amax(dim=1)).view(w.scores.shape)
             for w, cells in own

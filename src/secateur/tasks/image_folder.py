@@ -17,6 +17,7 @@ from secateur.errors import FileError, SettingError
 from secateur.keyed import cell_words, uniforms
 from secateur.tasks.data import Samples
 from secateur.tasks.locate import listed
+from secateur.tasks.sound_pictures import SoundPictures, marks_of
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
 # Of ImageNet's pictures, red, green and blue from 0 to 1: what networks for it are fed with.
@@ -70,20 +71,29 @@ def files_of(folder: Path, classes: Sequence[str]) -> tuple[list[Path], list[int
     return paths, labels, others
 
 
-def damaged(paths: Sequence[Path], *, whole: bool, workers: int) -> dict[Path, str]:
+def damaged(paths: Sequence[Path], *, folder: Path, whole: bool, workers: int) -> dict[Path, str]:
     """The files that cannot be read as pictures, each with the reason.
+
+    Those that an earlier call has found sound, and that have not changed since, are passed over.
 
     Args:
         paths: of the files.
+        folder: in which all of them are.
         whole: every picture is decoded; otherwise only that each begins as one is looked at.
         workers: processes that look.
     """
-    size = max(math.ceil(len(paths) / max(4 * workers, 1)), 1)
-    parts = [paths[n : n + size] for n in range(0, len(paths), size)]
+    # Before they are looked at: one that is changed meanwhile is looked at again.
+    marks, memory = marks_of(paths), SoundPictures(folder, whole=whole)
+    unknown = memory.unknown(marks, paths)
+    size = max(math.ceil(len(unknown) / max(4 * workers, 1)), 1)
+    parts = [unknown[n : n + size] for n in range(0, len(unknown), size)]
     jobs = (delayed(_damaged_of)(part, whole) for part in parts)
     found: dict[Path, str] = {}
     for part in Parallel(n_jobs=max(workers, 1))(jobs):
         found |= part
+    sound = {p: marks[p] for p in unknown if p in marks and p not in found}
+    if sound:
+        memory.keep(sound)
     return found
 
 

@@ -42,4 +42,5 @@ TASK = Task(
     readout="fc",
     input_shape=(3, 224, 224),
     measure=_measured,
+    paths=("classes",),
 )

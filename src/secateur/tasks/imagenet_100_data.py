@@ -42,7 +42,7 @@ def load_imagenet_100(
         side: of a sample in pixels.
         validation_per_class: pictures of each class out of `train/`, the same in every run.
         workers: processes that decode.
-        skip_corrupt: decodes every picture now and leaves out those that cannot be.
+        skip_corrupt: decodes every picture once and leaves out those that cannot be.
 
     Returns:
         Training and validation out of `train/`; the test part is `val/`, whose answers are known.
@@ -57,7 +57,7 @@ def load_imagenet_100(
     parts = {}
     for part in ("train", "val"):
         paths, labels, others = files_of(folder / part, names)
-        bad = damaged(paths, whole=skip_corrupt, workers=workers)
+        bad = damaged(paths, folder=folder / part, whole=skip_corrupt, workers=workers)
         if bad and not skip_corrupt:
             raise _refused(bad)
         if bad:

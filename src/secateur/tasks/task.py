@@ -29,6 +29,7 @@ class Task:
         input_shape: of one sample.
         metrics: what a model is measured by, the headline first.
         measure: a model on one part of the data.
+        paths: `[task]` settings that name a file where they are a word.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Task:
     input_shape: tuple[int, ...]
     metrics: tuple[Metric, ...] = CLASSIFICATION
     measure: Callable[[nn.Module, Any], Measured] = classified_split
+    paths: tuple[str, ...] = ()
 
     @property
     def recipe(self) -> str:

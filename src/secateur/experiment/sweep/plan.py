@@ -1,18 +1,22 @@
 """The plan of a sweep: which configurations it runs, each a run directory with a trial a chip."""
 
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from secateur.errors import FileError, SettingError, nearest
-from secateur.experiment.arms import ARMS, technology_of
+from secateur.experiment.arms import ARMS
+from secateur.experiment.checks import check_settings
+from secateur.experiment.paths import absolute_value, with_absolute_paths
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.setting import Part, Trial
-from secateur.experiment.sweep.space import Point, Range, Space
+from secateur.experiment.sweep.space import Point, Range, Space, Value
 from secateur.files import write_atomically
-from secateur.tasks import Task, task_named
+from secateur.tasks import task_named
 
 SCHEMA, VERSION = "secateur.sweep", 1
 PART: Part = "validation"
@@ -76,7 +80,7 @@ class Plan:
     @classmethod
     def of(
         cls, recipe: Recipe, space: Space, *, random: int | None = None,
-        optimise: str | None = None, trials: int = 50,
+        optimise: str | None = None, trials: int = 50, ask: Callable[[int], None] | None = None,
     ) -> "Plan":  # fmt: skip
         """A plan whose every setting is known to be possible.
 
@@ -86,6 +90,8 @@ class Plan:
             random: draw so many points.
             optimise: search for the best of this figure.
             trials: that such a search has, for each arm.
+            ask: told how many trials that makes, before so many are looked at one by one; what
+                it raises ends the matter.
 
         Raises:
             SettingError: for a plan that cannot be carried out.
@@ -99,6 +105,7 @@ class Plan:
                 "The recipe varies settings of its own", where="run.vary",
                 remedy="Sweep them with --over, and leave run.vary out",
             )  # fmt: skip
+        _refuse_boards(recipe)
         if trials < 1:
             raise SettingError(f"--trials {trials} tries nothing", remedy="Give at least 1")
         task = task_named(recipe.task.name)
@@ -108,10 +115,17 @@ class Plan:
                 f"{task.name} is not measured by {optimise!r}", where="--optimise",
                 remedy=nearest(optimise, known),
             )  # fmt: skip
-        settled = recipe.with_settings({"run.split": PART})
+        # Workers may stand in other folders than this process.
+        settled = with_absolute_paths(recipe.with_settings({"run.split": PART}))
+        space = space.mapped(partial(absolute_value, task=task))
         metric = optimise or task.metrics[0].name
         plan = cls(settled, space, random, metric, None if optimise is None else trials)
-        plan._check(task)
+        if plan.kind == "grid":
+            space.grid()  # Refuses ranges.
+        number = counted(plan)
+        if ask is not None:
+            ask(number)
+        plan._check()
         return plan
 
     @property
@@ -137,14 +151,12 @@ class Plan:
 
     def configurations(self) -> Iterator[Configuration]:
         """All of a grid or of draws; arms that do not heed a setting run once for its values."""
-        found: dict[tuple[str, str], Point] = {}
+        drawn, number = None, itertools.count()
+        if self.random is not None:
+            drawn = list(self.space.draws(self.random, seed=self.recipe.run.seed))
         for arm in self.arms:
-            heeds = ARMS[arm].heeds
-            for point in self._points():
-                heeded = {path: value for path, value in point.items() if heeds(path)}
-                found.setdefault((arm, json.dumps(heeded)), heeded)
-        for number, ((arm, _), settings) in enumerate(found.items()):
-            yield Configuration(number, arm, settings)
+            for settings in _points(self.space_of(arm), drawn):
+                yield Configuration(next(number), arm, settings)
 
     def recipe_of(self, configuration: Configuration) -> Recipe:
         """The complete recipe of one run directory."""
@@ -204,33 +216,49 @@ class Plan:
                 remedy="Start a new sweep with another --out",
             ) from error  # fmt: skip
 
-    def _points(self) -> Iterator[Point]:
-        if self.random is None:
-            return self.space.grid()
-        return self.space.draws(self.random, seed=self.recipe.run.seed)
-
-    def _check(self, task: Task) -> None:
+    def _check(self) -> None:
         """Every configuration is possible before the first one starts."""
-        counted(self)
+        for configuration in self._tried():
+            arm = configuration.arm
+            own = self.recipe_of(configuration).for_arm(arm)
+            check_settings(own, ARMS[arm], chips=own.run.chips)
+        for own in self.recipes_differing_in("network"):
+            task_named(own.task.name).build(own.network)
+
+    def recipes_differing_in(self, *sections: str) -> Iterator[Recipe]:
+        """Recipes as arms see them, one for each different content of some sections.
+
+        A search has those that lie at the ends of its ranges, and at each of its values.
+
+        Args:
+            sections: by their names, as `network`.
+        """
+        swept: set[tuple[str, str]] = set()
+        found: set[str] = set()
+        for configuration in self._tried():
+            own = {p: v for p, v in configuration.settings.items() if p.split(".")[0] in sections}
+            # Making a recipe takes a millisecond, and there may be many that differ elsewhere.
+            if (key := (configuration.arm, json.dumps(own))) in swept:
+                continue
+            swept.add(key)
+            recipe = self.recipe_of(configuration).for_arm(configuration.arm)
+            content = recipe.model_dump_json(include=set(sections))
+            if content not in found:
+                found.add(content)
+                yield recipe
+
+    def _tried(self) -> Iterator[Configuration]:
+        """All configurations; of a search, those with one setting at another end than its first."""
         if self.trials is None:
-            configurations: list[Configuration] = list(self.configurations())
-        else:
-            ends = [
-                {path: value}
-                for path, values in self.space.settings.items()
-                for value in (
-                    (values.low, values.high) if isinstance(values, Range) else values
-                )
-            ]  # fmt: skip
-            configurations = [Configuration(0, arm, end) for arm in self.arms for end in ends]
-        networks = set()
-        for configuration in configurations:
-            own = self.recipe_of(configuration).for_arm(configuration.arm)
-            technology_of(own.chip)
-            task.check(own.task.settings)
-            if (network := json.dumps(own.network, sort_keys=True)) not in networks:
-                networks.add(network)
-                task.build(own.network)
+            yield from self.configurations()
+            return
+        for arm in self.arms:
+            space = self.space_of(arm)
+            ends = {} if space is None else {p: _ends(v) for p, v in space.settings.items()}
+            first = {path: values[0] for path, values in ends.items()}
+            yield Configuration(0, arm, first)
+            for path, values in ends.items():
+                yield from (Configuration(0, arm, {**first, path: end}) for end in values[1:])
 
 
 def counted(plan: Plan) -> int:
@@ -247,15 +275,41 @@ def counted(plan: Plan) -> int:
         points = [number for number in (size, asked) if number is not None]
         if space is not None and plan.trials is not None:
             points = [plan.trials]
-        # A grid with a range in it has no size; it is refused for that, not for its number.
         total += min(points, default=1) * plan.recipe.run.chips
-    if total > REFUSE_ABOVE:
+    # Draws are all made, also where an arm heeds little of them.
+    if (most := max(total, plan.random or 0)) > REFUSE_ABOVE:
         raise SettingError(
-            f"This sweep has {_grouped(total)} trials, more than {_grouped(REFUSE_ABOVE)}",
+            f"This sweep has {_grouped(most)} trials, more than {_grouped(REFUSE_ABOVE)}",
             cause="values multiply from setting to setting",
             remedy="Name fewer values, or draw from them with --random N or --optimise METRIC",
         )
     return total
+
+
+def _ends(values: tuple[Value, ...] | Range) -> tuple[Value, ...]:
+    return (values.low, values.high) if isinstance(values, Range) else values
+
+
+def _points(space: Space | None, drawn: Sequence[Point] | None) -> Iterator[Point]:
+    """Those of the part of a space that an arm heeds: all where none were drawn, each once."""
+    if space is None:
+        yield {}
+    elif drawn is None:
+        yield from space.grid()
+    else:
+        heeded = ({path: point[path] for path in space.settings} for point in drawn)
+        yield from {json.dumps(point): point for point in heeded}.values()
+
+
+def _refuse_boards(recipe: Recipe) -> None:
+    for own in (recipe, *map(recipe.for_arm, recipe.run.arms)):
+        if own.chip.address is not None:
+            raise SettingError(
+                "A sweep cannot use a board", where=own.chip.address,
+                cause="several workers would pulse it at once, and each trial needs a fresh chip",
+                remedy="Leave chip.address out, which simulates chips, or use `secateur run` with "
+                "one arm",
+            )  # fmt: skip
 
 
 def _grouped(number: int) -> str:

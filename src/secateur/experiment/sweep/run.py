@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from secateur.errors import FileError, SecateurError
+from secateur.experiment.checks import check_outputs
+from secateur.experiment.processes import check_alone
 from secateur.experiment.record import machine, versions
 from secateur.experiment.runner import Silent, Tail, Watch, write_record
 from secateur.experiment.sweep.best import best_of, best_toml, ranked
+from secateur.experiment.sweep.classes import Classes
 from secateur.experiment.sweep.grid import Grid
 from secateur.experiment.sweep.plan import Configuration, Plan
 from secateur.experiment.sweep.pools import Pool
@@ -57,11 +60,17 @@ def run_sweep(
         What `results.json` holds.
 
     Raises:
-        FileError: for a directory with other content, or at which another process works.
+        FileError: for a directory with other content, or at which another process works; for data
+            that are missing or damaged.
+        SettingError: for a network with other classes than its data, and where a launcher has
+            started several processes.
         SecateurError: where workers cannot work, or are lost for good.
     """
+    check_alone(None, boards=False)
     begin, watch, out = time.perf_counter(), watch or Silent(), out.absolute()
-    task_named(plan.recipe.task.name).load(data, plan.recipe.task.settings)
+    classes = Classes(data)
+    for own in plan.recipes_differing_in("task", "network"):
+        check_outputs(own, classes.of(own))
     if not resume:
         plan.write(out, command=command)
     if not (out / "token").exists():
@@ -69,7 +78,7 @@ def run_sweep(
     with _locked(out):
         source = _source(plan, out, data=data, pool=pool)
         table = Table(plan, out)
-        keeper = _Keeper(plan, out, table, watch)
+        keeper = _Keeper(plan, out, table, classes, watch)
         watch.begin(source.epochs)
         try:
             with Tail(out / "metrics.jsonl", watch):
@@ -117,8 +126,9 @@ def _rounds(source: Source, pool: Pool) -> Iterator[Outcome]:
 class _Keeper:
     """Keeps what has ended: in the table, and as records of whole runs."""
 
-    def __init__(self, plan: Plan, out: Path, table: Table, watch: Watch) -> None:
+    def __init__(self, plan: Plan, out: Path, table: Table, classes: Classes, watch: Watch) -> None:
         self._plan, self._out, self._table, self._watch = plan, out, table, watch
+        self._classes = classes
         self._finished: dict[str, dict[int, dict[str, Any]]] = {}
 
     def keep(self, configuration: Configuration, chip: int, outcome: Outcome) -> None:
@@ -138,7 +148,7 @@ class _Keeper:
             folder, recipe = configuration.folder(self._out), self._plan.recipe_of(configuration)
             write_record(
                 results, results, recipe, folder,
-                classes=task_named(recipe.task.name).classes,
+                classes=self._classes.of(recipe.for_arm(configuration.arm)),
                 command=json.loads((folder / "run.json").read_text())["command"],
                 wall_time=sum(result["wall_time_s"] for result in results), processes=1,
             )  # fmt: skip

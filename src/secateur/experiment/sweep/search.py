@@ -23,9 +23,11 @@ from secateur.experiment.sweep.work import (
     AbandonedError,
     Order,
     Outcome,
+    SettledError,
     carry_out,
     forget_tries,
     outcome_in,
+    place_of,
 )
 from secateur.experiment.trial import Judge
 from secateur.keyed import key_of
@@ -181,7 +183,7 @@ def try_out(order: Order) -> Outcome:
     trial = optuna.trial.Trial(study, order["trial"])
     outcomes: list[Outcome] = []
     for chip in range(order["chips"]):
-        judge = _judge(trial, order["metric"], epochs=pruner_epochs) if chip == 0 else None
+        judge = _judge(trial, order, epochs=pruner_epochs) if chip == 0 else None
         outcome = carry_out({**order, "chip": chip}, judge)
         if outcome["state"] == REFUSED:
             return outcome
@@ -194,25 +196,47 @@ def try_out(order: Order) -> Outcome:
 
 def _tell(study: Any, order: Order, outcomes: list[Outcome]) -> None:
     # A worker may have died between telling the study and answering.
-    if study.get_trials(deepcopy=False)[order["number"]].state.is_finished():
+    if _told(study, order["number"]):
         return
     state = outcomes[-1]["state"]
-    if state == FINISHED:
-        figures = [outcome["result"]["figures"][order["metric"]] for outcome in outcomes]
-        study.tell(order["number"], fmean(figures))
-    else:
-        told = {FAILED: TrialState.FAIL, ABANDONED: TrialState.PRUNED}[state]
-        study.tell(order["number"], state=told)
+    try:
+        if state == FINISHED:
+            figures = [outcome["result"]["figures"][order["metric"]] for outcome in outcomes]
+            study.tell(order["number"], fmean(figures))
+        else:
+            told = {FAILED: TrialState.FAIL, ABANDONED: TrialState.PRUNED}[state]
+            study.tell(order["number"], state=told)
+    except (RuntimeError, ValueError):
+        # Optuna's words for: another worker was a moment earlier.
+        if not _told(study, order["number"]):
+            raise
 
 
-def _judge(trial: Any, metric: str, *, epochs: int) -> Judge:
-    """Tells the study how the first chip gets on, epoch by epoch, and asks whether to go on."""
+def _told(study: Any, number: int) -> bool:
+    """Whether a study knows how its trial has ended."""
+    return bool(study.get_trials(deepcopy=False)[number].state.is_finished())
+
+
+def _judge(trial: Any, order: Order, *, epochs: int) -> Judge:
+    """Tells the study how the first chip gets on, epoch by epoch, and asks whether to go on.
+
+    Two workers may be at one trial. Once the other has ended it this one goes no further, or on in
+    silence where that ending was deleted.
+    """
+    place = place_of({**order, "chip": 0})
 
     def judge(epoch: int, measure: Callable[[], Any]) -> None:
         if epoch >= epochs:
             return
-        value = float(measure()[metric])
-        trial.report(value, epoch)
+        value = float(measure()[order["metric"]])
+        try:
+            trial.report(value, epoch)
+        except RuntimeError:
+            if not _told(trial.study, order["number"]):
+                raise
+            if outcome_in(place) is not None:
+                raise SettledError from None
+            return
         if trial.should_prune():
             raise AbandonedError(epoch, value)
 

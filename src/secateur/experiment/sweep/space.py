@@ -1,9 +1,10 @@
 """The space of a sweep: what each setting may be, and the points that are taken from it."""
 
 import itertools
+import json
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -50,6 +51,11 @@ class Range:
         """Whether it holds whole numbers only."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
+    @property
+    def size(self) -> int | None:
+        """How many numbers it holds; None where not only whole ones."""
+        return int(self.high) - int(self.low) + 1 if self.whole else None
+
     def draw(self, randomness: random.Random) -> float:
         """One of its numbers."""
         low, high = self.low, self.high
@@ -86,19 +92,32 @@ class Space:
                     f"{path} is no setting of a single trial", where="--over",
                     remedy="Set it for the whole sweep with --set or its option",
                 )  # fmt: skip
+            if path == "chip.address":
+                raise SettingError(
+                    "A sweep cannot go from board to board", where="--over",
+                    cause="several workers would pulse a board at once, and it has one owner",
+                    remedy="Sweep simulated chips, then run `secateur run` once with each board",
+                )  # fmt: skip
             if isinstance(values, tuple):
                 _check_values(path, values)
 
     @property
     def size(self) -> int | None:
-        """How many points it has; None with a range in it."""
-        sizes = [len(v) if isinstance(v, tuple) else None for v in self.settings.values()]
+        """How many points it has; None with a range in it that is not of whole numbers."""
+        sizes = [len(v) if isinstance(v, tuple) else v.size for v in self.settings.values()]
         return None if None in sizes else math.prod(size for size in sizes if size is not None)
 
     def heeded(self, heeds: Any) -> "Space | None":
         """The part of it whose paths satisfy `heeds`; None if none does."""
         kept = {path: values for path, values in self.settings.items() if heeds(path)}
         return Space(kept) if kept else None
+
+    def mapped(self, change: Callable[[str, Value], Value]) -> "Space":
+        """A space of other values, each made of a path and a value; ranges stay as they are."""
+        return Space({
+            path: v if isinstance(v, Range) else tuple(change(path, value) for value in v)
+            for path, v in self.settings.items()
+        })  # fmt: skip
 
     def grid(self) -> Iterator[Point]:
         """Every combination, the last setting changing fastest.
@@ -125,12 +144,12 @@ class Space:
         if self.size is not None and number > self.size:
             raise SettingError(
                 f"--random {number} of a space of {self.size} combinations",
-                remedy="Leave --random out, which runs all of them, or give ranges",
+                remedy="Draw fewer, or give more values or wider ranges",
             )
         return itertools.islice(self._different(seed), number)
 
     def _different(self, seed: int) -> Iterator[Point]:
-        seen = set()
+        seen: set[str] = set()
         for count in itertools.count():
             randomness = random.Random(key_of(seed, "sweep", count))
             point = {
@@ -139,7 +158,8 @@ class Space:
                 else values.draw(randomness)
                 for path, values in self.settings.items()
             }
-            if (key := tuple(point.values())) not in seen:
+            # As words: 1, 1.0 and true are three values, and equal to Python.
+            if (key := json.dumps(point)) not in seen:
                 seen.add(key)
                 yield point
 

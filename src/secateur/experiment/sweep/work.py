@@ -45,6 +45,10 @@ class AbandonedError(Exception):
     value: float
 
 
+class SettledError(Exception):
+    """Another worker has ended the trial meanwhile: raised from within it, to go no further."""
+
+
 def order_of(
     out: Path, run: str, arm: str, chip: int, *, words: str, data: Path | None, token: str,
     versions: dict[str, str],
@@ -67,6 +71,11 @@ def order_of(
     }  # fmt: skip
 
 
+def place_of(order: Order) -> Path:
+    """The folder of an order's trial."""
+    return Path(order["out"], "runs", order["run"], "trials", _trial_of(order).name)
+
+
 def carry_out(order: Order, judge: Judge | None = None) -> Outcome:
     """Runs a trial, unless it has ended; a failure is an outcome like any other.
 
@@ -78,9 +87,8 @@ def carry_out(order: Order, judge: Judge | None = None) -> Outcome:
         check_worker(order)
     except SecateurError as refusal:
         return {**about, "state": REFUSED, "error": str(refusal)}
-    trial = Trial(order["arm"], "", {}, order["chip"], PART)
-    folder = Path(order["out"]) / "runs" / order["run"]
-    place = folder / "trials" / trial.name
+    trial, place = _trial_of(order), place_of(order)
+    folder = place.parent.parent
     try:
         if (ended := outcome_in(place)) is not None:
             return {**about, **ended}
@@ -90,16 +98,34 @@ def carry_out(order: Order, judge: Judge | None = None) -> Outcome:
             data = None if order["data"] is None else Path(order["data"])
             result = run_trial(trial, recipe, place, data=data, report=report, judge=judge)
         return {**about, "state": FINISHED, "result": result}
-    except AbandonedError as end:
-        ended = {"state": ABANDONED, "epochs": end.epoch, "value": end.value}
     except Exception as error:
-        # Whatever it is, it is this trial's own: the others go on.
-        ended = {"state": FAILED, "error": in_words(error), "traceback": traceback.format_exc()}
+        # Another worker may have ended it meanwhile: that ending stands, whatever happened here.
+        if (ended := _settled(place)) is not None:
+            return {**about, **ended}
+        ended = _ending(error)
     try:
         write_atomically(place / _ENDINGS[ended["state"]], json.dumps(ended, indent=1).encode())
     except FileError as full:
         ended["error"] = f"{ended.get('error', '')} {full}".strip()
     return {**about, **ended}
+
+
+def _trial_of(order: Order) -> Trial:
+    return Trial(order["arm"], "", {}, order["chip"], PART)
+
+
+def _ending(error: Exception) -> Outcome:
+    if isinstance(error, AbandonedError):
+        return {"state": ABANDONED, "epochs": error.epoch, "value": error.value}
+    # Whatever it is, it is this trial's own: the others go on.
+    return {"state": FAILED, "error": in_words(error), "traceback": traceback.format_exc()}
+
+
+def _settled(place: Path) -> Outcome | None:
+    try:
+        return outcome_in(place)
+    except FileError:
+        return None
 
 
 def outcome_in(place: Path) -> Outcome | None:

@@ -1,0 +1,97 @@
+"""A driver that begins anew takes up what its journal knows: where weights lie, and all pulses.
+
+What a driver keeps of its cells ends with its process; the cells do not.
+"""
+
+import json
+
+import torch
+from torch import Tensor
+
+from secateur.chip.chip import Chip
+from secateur.chip.command import PULSES, Command, FormedApart, Outcome
+from secateur.chip.journal import Journal
+from secateur.chip.state import first_difference
+from secateur.errors import ChipError, SettingError
+
+
+def check_owner(chip: Chip, journal: Journal) -> None:
+    """Refuses the journal of another chip, and writes in a new one whose it is.
+
+    Raises:
+        SettingError: naming the difference.
+    """
+    own = {k: v for k, v in chip.identity().items() if k != "regions"}
+    written = journal.note("chip")
+    if written is None:
+        journal.set_note("chip", json.dumps(own))
+    elif found := first_difference(own, json.loads(written)):
+        raise SettingError(
+            f"This is the journal of another chip: {found}", where=str(journal.path),
+            remedy="Give the chip that it was begun with, or a new file",
+        )  # fmt: skip
+
+
+def recall_places(chip: Chip, journal: Journal) -> None:
+    """Allots the weights that a journal has placed and the chip does not know, without a pulse.
+
+    Only a chip that is formed apart can be told; any other is taken to know its weights itself.
+
+    Raises:
+        ChipError: where the journal's first weight for it does not follow those it has.
+    """
+    if not isinstance(chip, FormedApart):
+        return
+    for entry in journal.entries(kind="place"):
+        outcome, asked = entry.outcome, entry.command.parameters
+        if outcome is None or not len(outcome.cells):
+            continue
+        first = int(outcome.cells[0])
+        if first > chip.placement.cells:
+            raise ChipError(
+                f"The chip has {chip.placement.cells} cells in use, its journal goes on at {first}",
+                where=str(journal.path), cause="weights were placed on it without this journal",
+                remedy="Place these again before the journal is put around the chip",
+            )  # fmt: skip
+        if first == chip.placement.cells:
+            chip.allot(asked["name"], tuple(asked["shape"]), inputs_first=asked["inputs_first"])
+
+
+def recall_counts(chip: Chip, journal: Journal, *, first: int) -> None:
+    """Counts the journal's pulses of cells from `first` on in the chip's ledger.
+
+    Those that were possibly given as well: a driver counts a pulse before it is sent.
+    """
+    total = chip.placement.cells
+    if total <= first:
+        return
+    for possible in (False, True):
+        counts = journal.counts(total, possible=possible)
+        for name in PULSES:
+            getattr(chip.ledger, name)[first:] += getattr(counts, name)[first:]
+
+
+def asked_before(journal: Journal, position: int, *, cells: int) -> Tensor:
+    """SET and RESET pulses that a run's commands before a position have asked for, int32 (cells,).
+
+    A function of what was asked alone, whatever is uncertain about what was given.
+    """
+    found = torch.zeros(cells, dtype=torch.int32)
+    for entry in journal.entries():
+        run, _, number = entry.identity.rpartition(":")
+        if run == journal.run and int(number.rstrip("+")) < position:
+            add_asked(found, entry.command, entry.outcome)
+    return found
+
+
+def add_asked(found: Tensor, command: Command, outcome: Outcome | None) -> None:
+    """Adds the SET and RESET pulses of one command, unless it was not given."""
+    if outcome is not None and outcome.how in ("refused", "not given"):
+        return
+    once = command.each_once()
+    if once is not None:
+        found[command.cells] += once[1:].sum(dim=0, dtype=torch.int32)
+    elif outcome is not None:
+        # Only the chip knows how many pulses a write has taken.
+        given = outcome.counts if outcome.possible is None else outcome.counts + outcome.possible
+        found[outcome.cells] += given[1:].sum(dim=0, dtype=torch.int32)
