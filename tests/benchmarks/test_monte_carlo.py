@@ -1,7 +1,6 @@
 """What the benchmark of many draws makes of its seconds."""
 
 import pytest
-
 from benchmarks.monte_carlo import FEW, WORTH, _of_clock, in_turn, worth_from
 
 

@@ -178,7 +178,8 @@ def measure_draws(
         twin = drawn(setting, trainer.model, seed=seed, hardship=hardship)
         return dict(setting.task.measure(twin, setting.measured).figures)
 
-    # What is there already is not searched for cycles every time.
+    # What is there already is not searched for cycles every time; what is left over goes first.
+    gc.collect()
     gc.freeze()
     try:
         rows = [
