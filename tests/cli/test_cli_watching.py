@@ -32,6 +32,7 @@ def test_lines_are_throttled_but_trials_are_all_told():
     stream, clock = io.StringIO(), Clock()
     lines = Lines(stream, clock)
     lines.begin(8)
+    lines.notice("No worker is left.")
     for epoch in range(1, 5):
         lines.epoch(line(epoch))
     lines.trial({**result(), "variant": "chip.forming=ramp"})
@@ -42,6 +43,7 @@ def test_lines_are_throttled_but_trials_are_all_told():
     lines.end()
     assert stream.getvalue().splitlines() == [
         "8 epochs in all",
+        "No worker is left.",
         "[4/8] pruned, chip.forming=ramp, chip 0: test accuracy 91.25 %",
         "[5/8] pruned, chip.forming=ramp, chip 1, epoch 1/4: loss 0.512, "
         "training accuracy 87.50 %, 1 234 flips",
@@ -76,9 +78,11 @@ def test_the_bar_moves_and_shows_the_latest_metrics():
     bar.begin(8)
     bar.epoch(line(3))
     bar.trial(result(chip=1))
+    bar.notice("No worker is left at [::1]:8786.")
     bar.end()
     bar.end()
     shown = stream.getvalue()
     assert "pruned, chip 1: test accuracy 91.25 %" in shown
+    assert "No worker is left at [::1]:8786." in shown
     assert "7/8" in shown
     assert "loss 0.512" in shown

@@ -1,5 +1,6 @@
 """A chip with a journal: nothing is lost, nothing is done twice."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,9 +42,9 @@ class JournaledChip(Chip):
     before a command is answered from the journal where the chip is ahead already.
 
     On opening, a driver that begins anew is told where its weights lie (`secateur.chip.recalling`),
-    and commands in doubt are resolved (see `secateur.chip.doubt`); `notes` says how. So they are
-    where a command has failed and the program goes on. A simulated chip in memory dies with its
-    process and is brought back by `restore`, so that its commands after that are given anew.
+    and commands in doubt are resolved (`secateur.chip.doubt`); `notes` says how. So are those that
+    fail later. A simulated chip in memory dies with its process and is brought back by `restore`:
+    its commands after that are given anew.
 
     Args:
         chip: any. A deep copy is one of it, without the journal; a real chip is shared.
@@ -295,8 +296,6 @@ class JournaledChip(Chip):
     def __deepcopy__(self, memo: dict[int, Any]) -> Chip:
         if not self.saves:
             return self
-        import copy
-
         return copy.deepcopy(self.chip, memo)
 
     # --- Inside ------------------------------------------------------------------------------

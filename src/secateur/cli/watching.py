@@ -37,6 +37,9 @@ class Display(Protocol):
     def trial(self, result: Line) -> None:
         """A trial has ended, with this result."""
 
+    def notice(self, words: str) -> None:
+        """Something holds the run up, or no longer does."""
+
     def end(self) -> None:
         """Nothing more comes."""
 
@@ -104,6 +107,10 @@ class Bar:
         self._progress.update(self._task, completed=self._epochs.done)
         self._live.console.print(outcome(result), markup=False, highlight=False)
 
+    def notice(self, words: str) -> None:
+        """Leaves the words above the bar."""
+        self._live.console.print(words, markup=False, highlight=False)
+
     def end(self) -> None:
         """Leaves the bar as it stands."""
         self._live.stop()
@@ -131,6 +138,10 @@ class Lines:
         """Says how the trial came out."""
         self._epochs.note_trial(result)
         self._say(f"[{self._epochs.done}/{self._total}] {outcome(result)}")
+
+    def notice(self, words: str) -> None:
+        """Says it at once."""
+        self._say(words)
 
     def end(self) -> None:
         """Leaves everything as it stands."""

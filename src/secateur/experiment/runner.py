@@ -42,6 +42,9 @@ class Watch(Protocol):
     def trial(self, result: dict[str, Any]) -> None:
         """A trial has ended."""
 
+    def notice(self, words: str) -> None:
+        """Something holds it up, or no longer does: a sentence or two."""
+
     def end(self) -> None:
         """The run has ended, well or not."""
 
@@ -56,6 +59,9 @@ class Silent:
         """Nothing."""
 
     def trial(self, result: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def notice(self, words: str) -> None:
         """Nothing."""
 
     def end(self) -> None:

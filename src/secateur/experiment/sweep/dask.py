@@ -1,7 +1,9 @@
 """A Dask cluster as a back end of joblib that survives its workers."""
 
+import asyncio
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +35,12 @@ class Lost:
         """Whether workers have died over it."""
         return isinstance(self.error, KilledWorker)
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether it went with the connection to the scheduler."""
+        # Its name in concurrent.futures, in asyncio, and what Dask derives from them.
+        return isinstance(self.error, (CancelledError, asyncio.CancelledError, ConnectionError))
+
 
 class SteadyDask(DaskDistributedBackend):  # type: ignore[misc]
     """Joblib's back end for Dask, but for orders that the scheduler gives up.
@@ -42,16 +50,32 @@ class SteadyDask(DaskDistributedBackend):  # type: ignore[misc]
     and waits for it for ever. Here its outcome is `Lost`, and all others go on.
     """
 
+    def __init__(self, client: Any) -> None:
+        super().__init__(client=client)
+        self._given: set[Future[Any]] = set()
+
+    def effective_n_jobs(self, n_jobs: int) -> int:
+        """More than one: joblib would do a single worker's jobs in this process."""
+        return 2
+
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> "Future[Any]":
         """See joblib's `ParallelBackendBase.submit`."""
         future: Future[Any] = super().submit(func, callback)
 
         def given_up(ended: "Future[Any]") -> None:
+            self._given.discard(ended)
             if callback is not None and (error := ended.exception()) is not None:
                 callback(error)
 
+        self._given.add(future)
         future.add_done_callback(given_up)
         return future
+
+    def give_up(self) -> None:
+        """Gives up all orders: the connection is closed, and nobody will tell of them."""
+        for future in list(self._given):
+            with suppress(InvalidStateError):
+                future.set_exception(ConnectionError("the connection is closed"))
 
     def retrieve_result_callback(self, out: Any) -> Any:
         """See joblib's `ParallelBackendBase.retrieve_result_callback`."""

@@ -6,6 +6,7 @@ simply not among them: whoever asked sends those again.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Literal
 
@@ -22,6 +23,8 @@ Backend = Literal["local", "dask", "ray"]
 class Pool(ABC):
     """Runs work on orders in other processes."""
 
+    _tell: Callable[[str], None] | None = None
+
     @property
     @abstractmethod
     def workers(self) -> int:
@@ -31,6 +34,10 @@ class Pool(ABC):
     def certain(self) -> bool:
         """Whether a dead worker takes no order with it but its own."""
         return True
+
+    def speak_to(self, tell: Callable[[str], None]) -> None:
+        """From now on tells somebody, in sentences, where work stands still and waits."""
+        self._tell = tell
 
     @abstractmethod
     def outcomes(
@@ -96,51 +103,71 @@ class DaskPool(Pool):
         address: of the scheduler.
         versions: each worker must have.
         timeout: seconds to wait for the scheduler and its first worker.
+        patience: seconds without any worker until that is told.
 
     Raises:
         SettingError: for a cluster that cannot be reached or used.
     """
 
-    def __init__(self, address: str, *, versions: dict[str, str], timeout: float = 15.0) -> None:
+    def __init__(
+        self, address: str, *, versions: dict[str, str], timeout: float = 15.0,
+        patience: float = 10.0,
+    ) -> None:  # fmt: skip
         from secateur.experiment.sweep.dask import connected
 
         self._address, self._client = address, connected(address, versions, timeout)
+        self._patience, self._seen = patience, 1
 
     @property
     def workers(self) -> int:
-        """See `Pool.workers`."""
-        return max(1, len(self._client.scheduler_info(n_workers=-1).get("workers", ())))
+        """See `Pool.workers`: as many as there were when the scheduler answered last."""
+        with suppress(OSError, TimeoutError):
+            found = self._client.scheduler_info(n_workers=-1).get("workers", ())
+            self._seen = len(found) or self._seen
+        return self._seen
 
     def outcomes(
         self, work: Work, orders: Iterable[Order], *, eager: bool, alone: bool
     ) -> Iterator[Outcome]:
         """See `Pool.outcomes`; workers that join later are given orders too where eager."""
         from secateur.experiment.sweep.dask import Lost, SteadyDask, answers
+        from secateur.experiment.sweep.lookout import Lookout
 
+        backend = SteadyDask(self._client)
+        lookout = Lookout(
+            self._client, self._address, tell=self._say, lost=backend.give_up,
+            patience=self._patience,
+        )  # fmt: skip
         pool = Parallel(
-            backend=SteadyDask(client=self._client), batch_size=1, n_jobs=-1,
+            backend=backend, batch_size=1, n_jobs=-1,
             pre_dispatch="all" if eager else 1 if alone else self.workers,
             return_as="generator_unordered",
         )  # fmt: skip
-        for outcome in pool(delayed(work)(order) for order in orders):
-            if not isinstance(outcome, Lost):
-                yield outcome
-            elif not answers(self._client):
-                raise SecateurError(
-                    "The connection to the Dask scheduler was lost", where=self._address,
-                    cause="it has ended, or the network has",
-                    remedy="Start it again and go on with --resume; finished trials are kept",
-                )  # fmt: skip
-            elif not outcome.killed:
-                raise SecateurError(
-                    f"A worker cannot work: {type(outcome.error).__name__}: {outcome.error}",
-                    where=self._address, cause="its environment lacks a package",
-                    remedy="Start the workers from the environment that runs `secateur sweep`",
-                )  # fmt: skip
+        with lookout:
+            for outcome in pool(delayed(work)(order) for order in orders):
+                if not isinstance(outcome, Lost):
+                    yield outcome
+                elif not answers(self._client):
+                    raise SecateurError(
+                        "The connection to the Dask scheduler was lost", where=self._address,
+                        cause="it has ended, or the network has",
+                        remedy="Start it again and go on with --resume; finished trials are kept",
+                    )  # fmt: skip
+                elif not (outcome.killed or outcome.cut_off):
+                    raise SecateurError(
+                        f"A worker cannot work: {type(outcome.error).__name__}: {outcome.error}",
+                        where=self._address, cause="its environment lacks a package",
+                        remedy="Start the workers from the environment that runs "
+                        "`secateur sweep`",
+                    )  # fmt: skip
 
     def close(self) -> None:
         """See `Pool.close`."""
         self._client.close()
+
+    def _say(self, words: str) -> None:
+        if self._tell is not None:
+            self._tell(words)
 
 
 class RayPool(Pool):

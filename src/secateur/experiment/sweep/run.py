@@ -64,7 +64,8 @@ def run_sweep(
             that are missing or damaged.
         SettingError: for a network with other classes than its data, and where a launcher has
             started several processes.
-        SecateurError: where workers cannot work, or are lost for good.
+        SecateurError: where workers cannot work, or are lost for good, or with them a cluster's
+            scheduler; what has finished is kept.
     """
     check_alone(None, boards=False)
     begin, watch, out = time.perf_counter(), watch or Silent(), out.absolute()
@@ -80,6 +81,7 @@ def run_sweep(
         table = Table(plan, out)
         keeper = _Keeper(plan, out, table, classes, watch)
         watch.begin(source.epochs)
+        pool.speak_to(watch.notice)
         try:
             with Tail(out / "metrics.jsonl", watch):
                 if resume:
