@@ -13,6 +13,7 @@ two processes are a given number of times faster.
 import argparse
 import heapq
 import json
+import math
 import resource
 import statistics
 import subprocess
@@ -167,7 +168,7 @@ def worth_from(one: dict[str, float], two: dict[str, float]) -> int | None:
     """The number of draws from which on two processes are WORTH times faster; None if never."""
     gained = one["draw_s"] - WORTH * two["draw_s"]
     lost = WORTH * two["start_s"] - one["start_s"]
-    return max(1, round(lost / gained + 0.5)) if gained > 0.0 else None
+    return max(1, math.ceil(lost / gained)) if gained > 0.0 else None
 
 
 if __name__ == "__main__":

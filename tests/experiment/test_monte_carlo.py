@@ -1,6 +1,10 @@
 """Monte-Carlo: draws that are keyed, of what is random after training and of nothing else."""
 
 import copy
+import gc
+import subprocess
+import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -8,6 +12,7 @@ import torch
 from scipy.stats import binom
 
 from secateur.errors import FileError, SettingError
+from secateur.experiment import monte_carlo as module
 from secateur.experiment.checkpoint import restore_checkpoint
 from secateur.experiment.evaluate import chip_of
 from secateur.experiment.monte_carlo import Hardship, drawn, monte_carlo, summaries, yield_of
@@ -64,6 +69,60 @@ def test_few_draws_are_the_first_of_many_in_any_number_of_processes(run):
     few = monte_carlo(run[0], draws=3, arms=["pruned"])
     many = monte_carlo(run[0], draws=5, arms=["pruned"], processes=2)
     assert many["draws"][:3] == few["draws"]
+
+
+def alone(script: str, run) -> list[str]:
+    """What a script prints in a process of its own, without the memory and threads of others."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(run)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+WAYS = """
+import sys
+from pathlib import Path
+from secateur.experiment import monte_carlo as module
+ways = []
+def noting(way, plain):
+    return lambda *given, **settings: ways.append(way) or plain(*given, **settings)
+for way in ("forked", "started"):
+    setattr(module, way, noting(way, getattr(module, way)))
+def draws(processes):
+    return module.monte_carlo(Path(sys.argv[1]), draws=3, processes=processes)["draws"]
+found = [draws(1), draws(2)]
+module.can_fork = lambda threads: False
+found.append(draws(2))
+assert found[0] == found[1] == found[2], found
+print(*ways)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system forks safely")
+def test_forks_and_started_workers_draw_the_same(run):
+    assert alone(WAYS, run[0]) == ["forked", "started"]
+
+
+@pytest.mark.parametrize("arm", ["programmed", "pruned"])
+def test_memory_does_not_grow_with_the_number_of_draws(run, monkeypatch, arm):
+    """No copy of model and chip is left when the next one is drawn."""
+    copies, plain = [], drawn
+
+    def noted(*given, **settings):
+        assert not [copy for copy in copies if copy() is not None]
+        twin = plain(*given, **settings)
+        copies.extend([weakref.ref(twin), weakref.ref(chip_of(twin))])
+        return twin
+
+    monkeypatch.setattr(module, "drawn", noted)
+    hardship = Hardship(age=10.0, failed=0.1, renew=True)
+    gc.disable()  # None goes by chance.
+    try:
+        monte_carlo(run[0], draws=4, arms=[arm], hardship=hardship)
+    finally:
+        gc.enable()
+    assert len(copies) == 8
 
 
 def test_without_noise_and_hardship_nothing_is_left_to_draw(tmp_path):

@@ -1,6 +1,7 @@
 """The `secateur` command and its subcommands."""
 
 import contextlib
+import gc
 import io
 import sys
 from typing import Annotated
@@ -92,4 +93,9 @@ def run_command_line() -> None:
         if isinstance(stream, io.TextIOWrapper):
             with contextlib.suppress(OSError):
                 stream.reconfigure(errors="replace")
-    app(prog_name="secateur")
+    try:
+        app(prog_name="secateur")
+    finally:
+        # The interpreter would search all that torch has made for cycles, at the end of everything:
+        # a third of a second that every command would take longer.
+        gc.freeze()

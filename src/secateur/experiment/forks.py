@@ -4,6 +4,7 @@ What this process has imported and read is theirs too: nothing is started or rea
 memory is shared until somebody writes there.
 """
 
+import gc
 import multiprocessing
 import signal
 import sys
@@ -50,6 +51,8 @@ def forked(
     answers: dict[int, Answer] = {}
     running: dict[Connection, tuple[int, Any]] = {}
     left = list(enumerate(parts))[::-1]
+    # A search for cycles writes to all it looks at, which would then be shared no more.
+    gc.freeze()
     try:
         while left or running:
             while left and len(running) < at_once:
@@ -69,6 +72,7 @@ def forked(
         for _, process in running.values():
             process.terminate()
             process.join()
+        gc.unfreeze()
     return [answers[number] for number in range(len(parts))]
 
 
