@@ -46,14 +46,6 @@ def test_the_physics_is_on(results):
         assert physics["input_bits"] == 3
 
 
-def test_pairs_come_near_the_authors_software_on_the_authors_maps(results):
-    # A floor, half a standard error below what was measured: 97.1 %. The aim stands below.
-    if results["source"] != "authors":
-        pytest.skip("asked of the authors' maps")
-    assert accuracy(results, "pruned") >= 0.967
-
-
-@pytest.mark.xfail(reason="reached by 0.1 points, a fifth of a standard error", strict=False)
 def test_pairs_reach_97_percent_on_the_authors_maps(results):
     if results["source"] != "authors":
         pytest.skip("asked of the authors' maps")
@@ -64,12 +56,6 @@ def behind(results: dict) -> float:
     return accuracy(results, "digital-quantised") - accuracy(results, "pruned")
 
 
-def test_pairs_are_not_far_from_the_digital_reference(results):
-    # A floor; measured were 0.7 points on the authors' maps and 1.0 on the recordings' own split.
-    assert behind(results) <= 0.015
-
-
-@pytest.mark.xfail(reason="on the recordings' own split met to the last of 900", strict=False)
 def test_pairs_are_within_a_point_of_the_digital_reference(results):
     assert behind(results) <= 0.010
 
