@@ -48,7 +48,7 @@ def cluster():
 @pytest.fixture
 def pool(cluster):
     versions = versions_here(COMPARED)
-    made = DaskPool(cluster.scheduler_address, versions=versions, timeout=2.0, patience=0.5)
+    made = DaskPool(cluster.scheduler_address, versions=versions, timeout=2.0, patience=2.0)
     yield made
     made.close()
 
@@ -65,11 +65,12 @@ def test_without_a_worker_a_sweep_says_so_and_waits_for_one(tmp_path, cluster, p
     watch = After(2, lambda: cluster.scale(0), told=another)
     results = run_sweep(plan(*OVER), tmp_path / "sweep", pool=pool, watch=watch)
     assert figures(results) == figures(run_sweep(plan(*OVER), tmp_path / "calm", pool=HerePool()))
-    assert len(watch.words) == 2
     address = cluster.scheduler_address
-    assert f"scheduler at {address} has no worker left" in watch.words[0]
-    assert f"`dask worker {address} --nthreads 1" in watch.words[0]
-    assert "works again: 1 worker." in watch.words[1]
+    # A busy machine may also have been slow to answer.
+    first = next(n for n, words in enumerate(watch.words) if "has no worker left" in words)
+    assert f"scheduler at {address} has no worker left" in watch.words[first]
+    assert f"`dask worker {address} --nthreads 1" in watch.words[first]
+    assert any("works again: 1 worker." in words for words in watch.words[first + 1 :])
 
 
 def test_a_scheduler_that_ends_ends_the_sweep_and_finished_trials_are_kept(tmp_path, cluster, pool):
