@@ -39,16 +39,18 @@ def cluster(**settings) -> Iterator["distributed.LocalCluster"]:
 
 
 @contextmanager
-def killing(find: Callable[[], list[int]], out: Path, at: range) -> Iterator[list[int]]:
-    """Ends one worker at random whenever so many of a sweep's trials have begun.
+def killing(find: Callable[[], list[int]], out: Path, after: range) -> Iterator[list[int]]:
+    """Ends one worker at random whenever a sweep has gone through so many epochs.
 
-    By the sweep's own progress, not by the clock: a fast machine has no less to survive.
+    By the sweep's own progress, not by the clock: a fast machine has no less to survive, and on a
+    slow one no trial is killed again and again before its first epoch ends.
     """
     over, killed, chance = threading.Event(), [], random.Random(0)
+    told = out / "metrics.jsonl"
 
     def kill() -> None:
-        for begun in at:
-            while len(list(out.glob("runs/*/trials/*/tries.json"))) < begun:
+        for epochs in after:
+            while not told.exists() or told.read_bytes().count(b"\n") < epochs:
                 if over.wait(0.01):
                     return
             while not (found := [pid for pid in find() if pid not in killed]):
@@ -101,7 +103,7 @@ def test_dask_workers_killed_at_random_lose_no_trial_and_count_none_twice(tmp_pa
         def workers() -> list[int]:
             return [worker.pid for worker in made.workers.values() if worker.pid]
 
-        with killing(workers, tmp_path / "sweep", range(1, 5, 2)) as killed:
+        with killing(workers, tmp_path / "sweep", range(1, 5, 3)) as killed:
             results = run_sweep(plan(*OVER), tmp_path / "sweep", pool=pool)
         pool.close()
     assert len(killed) == 2
@@ -119,7 +121,7 @@ def test_dask_workers_killed_all_the_time_lose_no_trial_and_count_none_twice(tmp
         def workers() -> list[int]:
             return [worker.pid for worker in made.workers.values() if worker.pid]
 
-        with killing(workers, tmp_path / "sweep", range(2, 33, 3)) as killed:
+        with killing(workers, tmp_path / "sweep", range(20, 221, 20)) as killed:
             results = run_sweep(whole, tmp_path / "sweep", pool=pool)
         pool.close()
     assert len(killed) == 11
@@ -129,7 +131,7 @@ def test_dask_workers_killed_all_the_time_lose_no_trial_and_count_none_twice(tmp
 
 @pytest.mark.slow
 def test_local_workers_killed_at_random_lose_no_trial_and_count_none_twice(tmp_path, calm):
-    with killing(local_workers, tmp_path / "sweep", range(1, 5, 2)) as killed:
+    with killing(local_workers, tmp_path / "sweep", range(1, 5, 3)) as killed:
         results = run_sweep(plan(*OVER), tmp_path / "sweep", pool=LocalPool(2))
     assert len(killed) == 2
     check(results, tmp_path / "sweep", 4)
