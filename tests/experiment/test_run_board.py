@@ -76,7 +76,6 @@ def test_a_run_with_a_flip_budget_survives_them(tmp_path):
     """What has been spent is what the run has asked for, though the board is ahead of it."""
     counts = survived(tmp_path, epochs=1, events=9, seed=2, flip_budget=2)
     assert min(counts.client, counts.server) >= 2
-    assert counts.cuts >= 1
 
 
 def test_a_run_that_does_not_end_is_no_survivor(tmp_path):

@@ -3,6 +3,7 @@
 import logging
 import signal
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -128,8 +129,7 @@ def _serve_driver(name: str, state: Path, reached: dict[str, Any]) -> None:
     from secateur.chip.remembering import Remembering
     from secateur.chip.server import Server
 
-    chip = chip_named(name)
-    with Journal(state) as book:
+    with closing(chip_named(name)) as chip, Journal(state) as book:
         memory = Remembering(chip, book)
         for note in memory.notes:
             logging.info(note)

@@ -37,6 +37,9 @@ class Lookout:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        if self._lacking:
+            # A short sweep may be through before the next look.
+            self._note(self._workers())
 
     def look(self) -> None:
         """Looks once."""
