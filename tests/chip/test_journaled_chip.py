@@ -378,3 +378,21 @@ def test_a_served_command_that_fails_after_some_pulses_is_not_given_again(tmp_pa
     followed = board.journal.entry("b").outcome.counts[1].bool()
     assert followed[:20].sum() > 15
     assert torch.equal(chip.ledger.set[followed], torch.ones(int(followed.sum())).int())
+
+
+@pytest.mark.parametrize("when", ["before", "half", "after"])
+def test_the_rest_of_a_command_is_spent_once(tmp_path, when):
+    """Whatever was uncertain about a command, it and its rest were asked for together."""
+    cells = torch.arange(60)
+
+    def spent(board):
+        board.place("w", (5, 6))
+        for number in range(4):
+            board.switch(cells, torch.full((60,), bool(number % 2)))
+        return board.spent().clone()
+
+    calm = spent(journaled(ForgetfulBoard(seed=1), tmp_path / "calm"))
+    chip, path = ForgetfulBoard(seed=1, fatal=2, when=when), tmp_path / "journal"
+    with pytest.raises(PowerCutError):
+        spent(journaled(chip, path))
+    assert torch.equal(spent(journaled(chip, crashed(path))), calm)

@@ -296,3 +296,28 @@ def test_a_command_is_what_it_was_when_it_was_given(server, monkeypatch):
     assert sent[0].tolist() == list(range(6))
     assert sent[1].tolist() == [True, False] * 3
     chip.close()
+
+
+def test_a_command_whose_outcome_nobody_waited_for_is_asked_about_before_the_next(
+    tmp_path, monkeypatch
+):
+    """Ctrl-C while answers are awaited."""
+    with serving(tmp_path / "board") as served:
+        book = Journal(tmp_path / "journal", synchronous="normal")
+        chip = JournaledChip(RemoteChip(served.address), book)
+        chip.place("w", (4, 5))
+        chip.flush()
+        chip.reset(torch.arange(40))
+
+        def interrupted(self):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr("secateur.chip.remote._Issued.result", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                chip.flush()
+        chip.set(torch.arange(40))
+        chip.flush()
+        assert [entry.outcome.how for entry in book.entries()] == ["done"] * 3
+        assert book.counts(40).totals() == chip.ledger.totals()
+        chip.close()

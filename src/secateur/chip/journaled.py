@@ -317,7 +317,7 @@ class JournaledChip(Chip):
             outcome = known.outcome
             if outcome is not None and outcome.how in ("done", "read back"):
                 rest = doubt.rest_of(command, outcome) if outcome.how == "read back" else None
-                self._count(command)
+                self._count(command, ending)
                 if rest is None:
                     self._position += 1
                     return outcome
@@ -341,7 +341,7 @@ class JournaledChip(Chip):
             if isinstance(self.chip, RemembersCommands):
                 answer = self.chip.issue(identity, command)
                 self._sent.append((identity, answer))
-                self._count(command)
+                self._count(command, ending)
                 return answer
             outcome = carry_out(self.chip, command)
         except BaseException as error:
@@ -354,13 +354,14 @@ class JournaledChip(Chip):
                     self._journal.end(identity, Outcome.without(command, "refused"))
             raise
         self._journal.end(identity, outcome, at_once=not self.saves)
-        self._count(command)
+        self._count(command, ending)
         return outcome
 
-    def _count(self, command: Command) -> None:
+    def _count(self, command: Command, ending: str) -> None:
         if command.kind in ("place", "write_verify"):
             self._asked = None
-        elif self._asked is not None:
+        elif self._asked is not None and not ending:
+            # The rest of a command was asked for with it.
             recalling.add_asked(self._asked, command, None)
 
     def _ahead(self) -> bool:
@@ -370,13 +371,12 @@ class JournaledChip(Chip):
     def _outcome(self, identity: str, answer: Answer) -> Outcome:
         try:
             outcome = answer.result()
-        except UnansweredError:
-            self._failed = True
-            raise
-        except SecateurError:
-            entry = self._journal.entry(identity)
-            assert entry is not None
-            self._journal.end(identity, Outcome.without(entry.command, "refused"))
+        except BaseException as error:
+            # In doubt where there is no answer, be it for Ctrl-C.
+            if isinstance(error, UnansweredError) or not isinstance(error, SecateurError):
+                self._failed = True
+            elif (entry := self._journal.entry(identity)) is not None:
+                self._journal.end(identity, Outcome.without(entry.command, "refused"))
             raise
         self._journal.end(identity, outcome, at_once=False)
         if outcome.possible is not None and (entry := self._journal.entry(identity)) is not None:

@@ -79,7 +79,9 @@ def asked_before(journal: Journal, position: int, *, cells: int) -> Tensor:
     found = torch.zeros(cells, dtype=torch.int32)
     for entry in journal.entries():
         run, _, number = entry.identity.rpartition(":")
-        if run == journal.run and int(number.rstrip("+")) < position:
+        # The rest of a command was asked for with it, but a write's pulses only the chip knows.
+        again = number.endswith("+") and entry.command.each_once() is not None
+        if run == journal.run and not again and int(number.rstrip("+")) < position:
             add_asked(found, entry.command, entry.outcome)
     return found
 

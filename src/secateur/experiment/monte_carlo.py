@@ -119,14 +119,16 @@ def monte_carlo(
     dealt = [part for trials in networks.values() for part in _dealt(trials, draws, processes)]
     at_once = min(processes, len(dealt))
     work = partial(measure_draws, run, recipe, hardship=hardship, data=data)
-    if at_once == 1 or can_fork(recipe.run.threads):
-        torch.set_num_threads(recipe.run.threads)
-        work = partial(work, seen=_seen(networks, recipe, data))
+    here, threads = work, recipe.run.threads
+    if at_once == 1 or can_fork(threads):
+        torch.set_num_threads(threads)
+        here = partial(work, seen=_seen(networks, recipe, data))
     if at_once == 1:
-        parts = [work(part) for part in dealt]
-    elif "seen" in work.keywords:
-        parts = forked(work, dealt, at_once=at_once, remedy=_FEWER)
+        parts = [here(part) for part in dealt]
+    elif here is not work and can_fork(threads):
+        parts = forked(here, dealt, at_once=at_once, remedy=_FEWER)
     else:
+        # Also where loading the data has started threads, which no fork takes along.
         parts = started(work, dealt, at_once=at_once, remedy=_FEWER)
     rows = [row for part in parts for row in part["draws"]]
     rows.sort(key=lambda row: (list(networks).index(row["arm"]), row["draw"]))
