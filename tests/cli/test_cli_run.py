@@ -144,7 +144,7 @@ def test_what_only_the_experiment_can_judge_is_refused_alike(secateur, empty, wo
 @pytest.mark.skipif(os.name == "nt", reason="signals of a terminal")
 def test_an_interrupted_run_goes_on(secateur, tmp_path):
     out = tmp_path / "long"
-    words = ["run", "digits", "--arm", "digital", "--epochs", "40", "--out", str(out)]
+    words = ["run", "digits", "--arm", "digital", "--epochs", "300", "--out", str(out)]
     process = subprocess.Popen(
         [sys.executable, "-m", "secateur", *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -164,4 +164,4 @@ def test_an_interrupted_run_goes_on(secateur, tmp_path):
     resumed = secateur("run", "--resume", "--out", out, "--json")
     assert resumed.exit_code == 0, resumed.stderr
     history = json.loads(resumed.stdout)["results"][0]["trials"][0]["history"]
-    assert [line["epoch"] for line in history] == list(range(1, 41))
+    assert [line["epoch"] for line in history] == list(range(1, 301))
