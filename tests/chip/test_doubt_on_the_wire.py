@@ -1,13 +1,16 @@
 """A served board that remembers nothing: what is uncertain is known at both ends of the wire."""
 
+import threading
+import time
+
 import pytest
 import torch
 from boards import FalteringBoard
 from served import serving_driven
 
 from secateur.chip import Chip, Command, Journal, JournaledChip
-from secateur.chip.command import Outcome
-from secateur.chip.doubt import sides
+from secateur.chip.command import Outcome, UnansweredError
+from secateur.chip.doubt import is_high, sides
 from secateur.chip.journal import Entry
 from secateur.chip.remote import RemoteChip
 from secateur.errors import ChipError
@@ -130,3 +133,31 @@ def test_a_stuck_cells_last_pulse_is_possible_and_never_certain(tmp_path):
     assert int(outcome.counts[1][:6].sum()) == 0
     assert outcome.possible[1][:6].tolist() == [1] * 6
     assert int(outcome.counts[1][6:20].sum()) > 10
+
+
+def test_what_was_sent_before_a_failure_was_known_is_held_back(tmp_path):
+    """Otherwise the rest of the failed command would be given after it."""
+    board, begun = FalteringBoard(seed=1), threading.Event()
+    reset = board.reset
+
+    def slow(cells):
+        if not begun.is_set():
+            begun.set()
+            time.sleep(0.5)
+        reset(cells)
+
+    board.reset = slow
+    with serving_driven(board, tmp_path / "server") as server:
+        chip = opened(server, tmp_path / "client")
+        with pytest.raises(ChipError, match="does not answer"):
+            program(chip)
+        with pytest.raises(UnansweredError, match="one that was sent before it has failed"):
+            chip.flush()
+        known = [(e.command.kind, e.outcome is None) for e in server.memory.journal.entries()]
+        assert known == [("place", False), ("reset", False), ("set", True)]
+        chip.journal.close()
+        again = opened(server, tmp_path / "client")
+        program(again)
+        low = ~is_high(board.technology, again.read_back(CELLS))
+        assert torch.equal(low.nonzero().view(-1), CELLS[::4])
+        again.close()

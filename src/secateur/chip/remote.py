@@ -3,8 +3,10 @@
 import secrets
 import tempfile
 import uuid
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from secateur.chip.placement import Geometry, Placement, Region
 from secateur.chip.products import check_inputs
 from secateur.chip.window import Window
 from secateur.device import Technology
+from secateur.errors import ChipError
 
 
 class RemoteChip(Chip):
@@ -55,6 +58,8 @@ class RemoteChip(Chip):
         self.device = torch.device("cpu")
         self._serial: str | None = None
         self._sent: list[_Issued] = []
+        # Commands of which nobody has been told yet what has become of them.
+        self._untold: weakref.WeakValueDictionary[str, _Issued] = weakref.WeakValueDictionary()
         # None where pulses may have been given of which no answer tells: then it is asked for.
         self._ledger: Ledger | None = None
         self._formed: Tensor | None = None
@@ -82,9 +87,10 @@ class RemoteChip(Chip):
         arrays = [command.cells, *([] if values is None else [values])]
         request = self._link.ask(
             "issue", arrays, id=identity, kind=command.kind, parameters=command.parameters,
+            untold=list(self._untold),
             on_reply=lambda about, arrays: self._note(command, about, arrays),
         )  # fmt: skip
-        issued = _Issued(request)
+        self._untold[identity] = issued = _Issued(request, told=partial(self._tell, identity))
         if command.kind in ("place", "form", "ramp"):
             self._formed = None
         if command.kind == "place":
@@ -215,6 +221,9 @@ class RemoteChip(Chip):
         self._sent.append(issued)
         return issued
 
+    def _tell(self, identity: str) -> None:
+        self._untold.pop(identity, None)
+
     def _ask(self, op: str, region: Region, *arrays: Tensor, **header: Any) -> Request:
         self.placement.check(region)
         where = [region.first_cell, list(region.shape)]
@@ -297,10 +306,15 @@ class RemoteChip(Chip):
 
 
 class _Issued:
-    """A command that was sent."""
+    """A command that was sent.
 
-    def __init__(self, request: Request) -> None:
-        self._request = request
+    Args:
+        request: with it.
+        told: called once its sender knows what has become of it.
+    """
+
+    def __init__(self, request: Request, *, told: Callable[[], None]) -> None:
+        self._request, self._told = request, told
 
     def done(self) -> bool:
         """See `Answer.done`."""
@@ -308,7 +322,13 @@ class _Issued:
 
     def result(self) -> Outcome:
         """See `Answer.result`."""
-        return Outcome.of_parts(*self._request.result())
+        try:
+            reply = self._request.result()
+        except ChipError:
+            self._told()
+            raise
+        self._told()
+        return Outcome.of_parts(*reply)
 
 
 def technology_of(text: str) -> Technology:

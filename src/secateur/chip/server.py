@@ -87,6 +87,8 @@ class Server:
         self._lease, self._limits = lease, limits or Limits()
         self._owner: _Owner | None = None
         self._former: set[bytes] = set()
+        # Ids of commands that have failed, or were held back for one that had.
+        self._failed: set[str] = set()
         self._reception = Reception(address, keys=keys, limits=self._limits, beat=beat)
         self.address = self._reception.address
 
@@ -220,10 +222,27 @@ class Server:
             reached = 2 * math.prod(command.parameters["shape"])
         # Before a pulse: what is done and cannot be told would stay in doubt.
         self._check_answer(f"the counts of {reached} cells", _COUNTS * reached)
+        self._hold_back(identity, header.get("untold", []))
+        self._failed.add(identity)
         answer = self._memory.issue(identity, command)
         outcome = answer.result()
+        self._failed.discard(identity)
         about, found = outcome.parts()
         return {**about, "again": bool(getattr(answer, "again", False))}, found
+
+    def _hold_back(self, identity: str, untold: Any) -> None:
+        """Refuses a command whose sender could not know that one before it has failed.
+
+        Carried out, it would be finished before that one, which is given again later.
+        """
+        if not isinstance(untold, list) or not all(isinstance(one, str) for one in untold):
+            raise FrameError("A message was refused: what nobody was told of is no list of ids")
+        if not self._failed.isdisjoint(untold):
+            self._failed.add(identity)
+            raise UnansweredError(
+                "This command was not given: one that was sent before it has failed",
+                remedy="See to that one, and resume",
+            )
 
     def _outcome_of(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         outcome = self._memory.outcome_of(str(header["id"]))
