@@ -5,7 +5,7 @@ import time
 
 import pytest
 import torch
-from boards import FalteringBoard
+from boards import FalteringBoard, ForgetfulBoard
 from served import serving_driven
 
 from secateur.chip import Chip, Command, Journal, JournaledChip
@@ -13,7 +13,7 @@ from secateur.chip.command import Outcome, UnansweredError
 from secateur.chip.doubt import is_high, sides
 from secateur.chip.journal import Entry
 from secateur.chip.remote import RemoteChip
-from secateur.errors import ChipError
+from secateur.errors import ChipError, FileError
 
 KINDS = ("form", "set", "reset")
 CELLS = torch.arange(60)
@@ -161,3 +161,44 @@ def test_what_was_sent_before_a_failure_was_known_is_held_back(tmp_path):
         low = ~is_high(board.technology, again.read_back(CELLS))
         assert torch.equal(low.nonzero().view(-1), CELLS[::4])
         again.close()
+
+
+def test_pulses_that_the_server_could_not_write_down_are_not_said_to_be_refused(
+    tmp_path, monkeypatch
+):
+    board = ForgetfulBoard(seed=1)
+    with serving_driven(board, tmp_path / "server") as server:
+        chip, book = opened(server, tmp_path / "client"), server.memory.journal
+        chip.place("weight", (5, 6))
+        chip.reset(CELLS)
+        chip.flush()
+
+        def full(identity, outcome, **how):
+            raise FileError("This journal cannot be used: the disk is full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(book, "end", full)
+            chip.set(CELLS)
+            with pytest.raises(UnansweredError, match="could not be written down"):
+                chip.flush()
+        chip.reset(CELLS[:10])
+        chip.flush()
+        given = book.counts(60, possible=True).set + book.counts(60).set
+        assert torch.equal(given, board.true.ledger.set)
+        assert chip.journal.counts(60).totals() == book.counts(60).totals()
+        chip.close()
+
+
+def test_an_error_of_the_driver_is_told_as_such(tmp_path, monkeypatch):
+    board = ForgetfulBoard(seed=1)
+    with serving_driven(board, tmp_path / "server") as server:
+        chip = RemoteChip(server.address)
+        region = chip.place("weight", (5, 6))
+
+        def unplugged(*_, **__):
+            raise OSError("the serial line is unplugged")
+
+        monkeypatch.setattr(board, "read", unplugged)
+        with pytest.raises(ChipError, match=r"failed at read: the serial line is unplugged"):
+            chip.read(region, key=1)
+        chip.close()

@@ -103,3 +103,14 @@ def test_there_is_no_fork_where_another_thread_may_hold_a_lock_or_openmp_has_som
     finally:
         over.set()
         other.join()
+
+
+def left_early(part: int) -> int:
+    os._exit(3)
+
+
+@linux
+def test_a_fork_that_ends_otherwise_is_not_said_to_lack_memory():
+    with pytest.raises(SecateurError, match="exit code 3") as refusal:
+        forked(left_early, range(1), at_once=1, remedy="")
+    assert "memory" not in str(refusal.value)

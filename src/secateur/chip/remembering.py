@@ -124,7 +124,15 @@ class Remembering:
                 cause="the instrument stopped after some of its pulses",
                 remedy="See to it and resume; its cells are read before anything else is given",
             ) from error
-        self.journal.end(identity, outcome)
+        try:
+            self.journal.end(identity, outcome)
+        except SecateurError as error:
+            # Its pulses were given: a refusal would say that they were not.
+            raise UnansweredError(
+                f"A {command.kind} of {len(command.cells)} cells was given, and could not be "
+                f"written down: {error}",
+                remedy="See to it and resume; its cells are read before anything else is given",
+            ) from error
         return outcome
 
     def _finish_forming(self) -> None:

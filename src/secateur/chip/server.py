@@ -143,11 +143,18 @@ class Server:
             return action(self, header, arrays)
         except SecateurError:
             raise
-        except Exception as error:
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             # Whatever a request brings about, the board and its owner's session go on.
             raise FrameError(
                 f"A message was refused: {asked} with arguments that do not fit it "
                 f"({type(error).__name__})"
+            ) from error
+        except Exception as error:
+            log.exception("The board failed at %s", asked)
+            raise ChipError(
+                f"The board failed at {asked}: {error}",
+                cause="its driver or its instrument",
+                remedy="See the log of the board's server",
             ) from error
         finally:
             # A lease is silence of the owner, not the time that the board takes.

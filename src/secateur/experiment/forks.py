@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import torch
 from joblib import Parallel, delayed
 
+from secateur.errors import SecateurError
 from secateur.experiment.deaths import death, deaths_explained
 
 Part = TypeVar("Part")
@@ -66,7 +67,7 @@ def forked(
             for pipe in wait(list(running)):
                 assert isinstance(pipe, Connection)
                 number, process = running.pop(pipe)
-                answers[number] = _heard(pipe, remedy)
+                answers[number] = _heard(pipe, process, remedy)
                 process.join()
     finally:
         for _, process in running.values():
@@ -96,11 +97,18 @@ def _answer(pipe: Connection, work: Callable[[Part], Answer], part: Part) -> Non
     pipe.send(told)
 
 
-def _heard(pipe: Connection, remedy: str) -> Any:
+def _heard(pipe: Connection, process: Any, remedy: str) -> Any:
     try:
         well, said = pipe.recv()
     except EOFError as end:
-        raise death(remedy) from end
+        process.join()
+        if process.exitcode == -signal.SIGKILL:
+            raise death(remedy) from end
+        raise SecateurError(
+            f"A worker process ended without an answer, exit code {process.exitcode}",
+            cause="what it said last, above; a negative code is the signal that ended it",
+            remedy=remedy,
+        ) from end
     finally:
         pipe.close()
     if not well:
