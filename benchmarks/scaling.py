@@ -6,7 +6,7 @@
 `run` trains pruned pairs, pruned cells and the digital network with the same converters at every
 size, as the shipped recipe of `fashion-mnist` trains them, each size in a run directory of its own
 in OUT: what is there already is gone on with. At its end stands OUT/scaling.json, of which `draw`
-makes the figure, PNG, SVG or PDF. All six sizes take about a day on two cores.
+makes the figure, PNG, SVG or PDF. All six sizes of one chip and 5 epochs take XX on two cores.
 """
 
 import argparse
@@ -30,8 +30,15 @@ from secateur.files import write_atomically, write_figure
 from secateur.network.trace import trace
 from secateur.tasks import task_named
 
-# Width and depth: 10 k to 4 M weights.
-SIZES = ((0.17, 2), (0.3, 2), (0.55, 3), (1.0, 3), (1.8, 4), (3.2, 4))
+# 10 k to 3.5 M weights: all layers grow, and the hidden one, which costs few products, most.
+SIZES = (
+    {"width": 0.17, "hidden_width": 1.0, "depth": 2},
+    {"width": 0.3, "hidden_width": 1.0, "depth": 2},
+    {"width": 0.4, "hidden_width": 1.5, "depth": 3},
+    {"width": 0.5, "hidden_width": 3.0, "depth": 3},
+    {"width": 0.6, "hidden_width": 10.0, "depth": 4},
+    {"width": 0.7, "hidden_width": 24.0, "depth": 4},
+)
 ARMS = ("digital-quantised", "pruned", "pruned-cells")
 SIDE = 28
 _COLOURS = {"digital-quantised": "#4f46b9", "pruned": "#0b7a5b", "pruned-cells": "#0e7fa4"}
@@ -39,12 +46,12 @@ _LABELS = {"digital-quantised": "digital, quantised", "pruned": "pruned pairs",
            "pruned-cells": "pruned cells"}  # fmt: skip
 
 
-def recipe_of(width: float, depth: int, settings: Mapping[str, Any]) -> Recipe:
+def recipe_of(size: Mapping[str, float], settings: Mapping[str, Any]) -> Recipe:
     """The shipped recipe at one size."""
     shipped = Recipe.parse(tomllib.loads(task_named("fashion-mnist").recipe), where="shipped")
-    size = {"network.width": width, "network.depth": depth, "network.side": SIDE}
+    network = {f"network.{name}": value for name, value in {**size, "side": SIDE}.items()}
     return shipped.with_settings(
-        {"task.pooled": False, "run.arms": list(ARMS), **size, **settings}, where="scaling"
+        {"task.pooled": False, "run.arms": list(ARMS), **network, **settings}, where="scaling"
     )
 
 
@@ -60,7 +67,9 @@ def joules(recipe: Recipe, arm: str) -> float:
     return model.inference(counted, technology_of(own.chip)).energy
 
 
-def rows_of(record: Mapping[str, Any], recipe: Recipe, width: float, depth: int) -> list[Any]:
+def rows_of(
+    record: Mapping[str, Any], recipe: Recipe, size: Mapping[str, float]
+) -> list[dict[str, Any]]:
     """One row an arm, of one size."""
     network = task_named(recipe.task.name).build(recipe.network)
     weights = sum(p.numel() for p in network.parameters() if p.dim() > 1)
@@ -70,7 +79,7 @@ def rows_of(record: Mapping[str, Any], recipe: Recipe, width: float, depth: int)
         part = "test" if trials[0]["test"] else "validation"
         spent = summary.get("programming_energy_J")
         rows.append({
-            "arm": result["arm"], "width": width, "depth": depth, "weights": weights, "part": part,
+            "arm": result["arm"], **size, "weights": weights, "part": part,
             "accuracy": summary["accuracy"],
             "per_chip": [trial[part]["accuracy"] for trial in trials],
             "inference_J": joules(recipe, result["arm"]),
@@ -80,16 +89,17 @@ def rows_of(record: Mapping[str, Any], recipe: Recipe, width: float, depth: int)
 
 
 def run(
-    out: Path, *, sizes: Sequence[tuple[float, int]], settings: Mapping[str, Any],
+    out: Path, *, sizes: Sequence[Mapping[str, float]], settings: Mapping[str, Any],
     data: Path | None, command: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Trains every size that has not been trained, and writes the record of all."""
     rows: list[Any] = []
-    for width, depth in sizes:
-        recipe, folder = recipe_of(width, depth, settings), out / f"width{width:g}-depth{depth}"
+    for size in sizes:
+        recipe = recipe_of(size, settings)
+        folder = out / "-".join(f"{name}{value:g}" for name, value in size.items())
         begun = (folder / "recipe.toml").exists()
         record = run_experiment(recipe, folder, data=data, resume=begun, command=command)
-        rows += rows_of(record, recipe, width, depth)
+        rows += rows_of(record, recipe, size)
         print(f"{rows[-1]['weights']} weights: {out}/{folder.name}", flush=True)
     whole = {
         "kind": "scaling", "command": command, "chips": record["chips"], "seed": record["seed"],

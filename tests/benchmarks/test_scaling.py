@@ -31,8 +31,8 @@ def pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_sizes_grow_from_ten_thousand_to_a_few_million() -> None:
     weights = []
-    for width, depth in scaling.SIZES:
-        network = TASKS["fashion-mnist"].build(scaling.recipe_of(width, depth, {}).network)
+    for size in scaling.SIZES:
+        network = TASKS["fashion-mnist"].build(scaling.recipe_of(size, {}).network)
         weights.append(sum(p.numel() for p in network.parameters() if p.dim() > 1))
     assert weights == sorted(weights)
     assert 8_000 < weights[0] < 12_000
@@ -45,7 +45,7 @@ def test_a_run_makes_rows_and_a_figure_and_goes_on_where_it_was(
     # One core, one process: this one, which has the made-up pictures.
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     settings = {"training.epochs": 1, "training.batch_size": 20, "run.chips": 1}
-    sizes = [(0.05, 2), (0.1, 3)]
+    sizes = [{"width": 0.05, "depth": 2}, {"width": 0.1, "hidden_width": 2.0, "depth": 3}]
     asked = {"sizes": sizes, "settings": settings, "data": None, "command": "made here"}
     record = scaling.run(tmp_path, **asked)
     assert [(row["arm"], row["depth"]) for row in record["rows"]] == [

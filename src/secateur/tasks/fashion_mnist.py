@@ -16,6 +16,7 @@ class FashionNetwork(nn.Module):
 
     Args:
         width: multiplies the channels of the convolutions and the hidden units.
+        hidden_width: multiplies the hidden units once more.
         depth: convolutions; those beyond the paper's two keep channels and sides, and stand
             between them.
         side: of the images in pixels: 14, or 28 as they are published.
@@ -27,13 +28,14 @@ class FashionNetwork(nn.Module):
     """
 
     def __init__(
-        self, *, width: float = 1.0, depth: int = 2, side: int = 14, hidden_norm: bool = False,
-        affine: bool = False,
+        self, *, width: float = 1.0, hidden_width: float = 1.0, depth: int = 2, side: int = 14,
+        hidden_norm: bool = False, affine: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        _check(width, depth, side)
+        _check(width, hidden_width, depth, side)
         self.side = side
-        first, second, hidden = (max(round(width * n), 1) for n in (64, 16, 128))
+        sizes = (64, 16, 128 * hidden_width)
+        first, second, hidden = (max(round(width * n), 1) for n in sizes)
         self.conv1 = nn.Conv2d(1, first, 3, bias=False)
         self.norm1 = nn.BatchNorm2d(first, affine=affine)
         self.between = nn.Sequential(*(_Layer(first, affine=affine) for _ in range(depth - 2)))
@@ -73,9 +75,10 @@ class _Layer(nn.Sequential):
         )
 
 
-def _check(width: float, depth: int, side: int) -> None:
+def _check(width: float, hidden_width: float, depth: int, side: int) -> None:
     for wrong, words, remedy in (
         (not width > 0, f"network.width is {width}", "Give a positive factor"),
+        (not hidden_width > 0, f"network.hidden_width is {hidden_width}", "Give a positive factor"),
         (depth < 2, f"network.depth is {depth}", "Give 2 or more convolutions"),
         (side < 6, f"network.side is {side}", "Give 14, or 28 for images as they are published"),
     ):
