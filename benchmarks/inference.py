@@ -18,13 +18,12 @@ import statistics
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.step import channels_last, images, measure
+from benchmarks.step import about, channels_last, images, measure
 from secateur import (
     Circuit,
     Converters,
@@ -35,7 +34,6 @@ from secateur import (
     Wired,
     prune_,
 )
-from secateur.experiment.record import machine, versions
 from secateur.experiment.training import keep_freed_memory
 from secateur.network import first_order_errors
 from secateur.tasks.fashion_mnist import FashionNetwork
@@ -148,11 +146,7 @@ def main() -> None:
         return
     wired = pruned(LEVELS["converters, read noise per product, IR drop"])
     figures = {
-        "kind": "inference",
-        "command": "python -m benchmarks.inference --json",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(threads=1, processes=1),
-        "versions": versions(),
+        **about("inference", command="python -m benchmarks.inference --json"),
         "batch": BATCH,
         "first_order_error": max(first_order_errors(wired).values()),
         "levels": inference(options.rounds),

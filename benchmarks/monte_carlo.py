@@ -22,12 +22,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.step import about
 from secateur.experiment.recipe import Recipe
-from secateur.experiment.record import machine, versions
 from secateur.experiment.runner import run_experiment
 
 ARM = "programmed"
@@ -133,11 +132,7 @@ def compared(run: Path, arm: str, *, draws: int, pairs: int) -> dict[str, Any]:
         for clock in ("wall", "processor")
     }
     return {
-        "kind": "monte-carlo",
-        "command": "python -m benchmarks.monte_carlo --json",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(threads=1, processes=2),
-        "versions": versions(),
+        **about("monte-carlo", command="python -m benchmarks.monte_carlo --json", processes=2),
         "arm": arm,
         "draws": draws,
         "pairs": pairs,

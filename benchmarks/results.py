@@ -232,10 +232,75 @@ def inference_table(record: Record) -> list[str]:
     return [*lines, "", f"In this network the first order is wrong by up to {error} of a current."]
 
 
+def selection_table(record: Record) -> list[str]:
+    """One row: selecting the best half of so many scores, and sorting them."""
+    heading = ("scores", "the best half, exactly", "sorted instead")
+    cells = (_grouped(record["edges"]), f"{record['ms']:.0f} ms", f"{record['sort_ms']:.0f} ms")
+    return [*_begin(heading), f"| {' | '.join(cells)} |"]
+
+
+def resnet_table(record: Record) -> list[str]:
+    """ResNet-50 on a chip: once-only costs, then the training step."""
+    prune, kept, load = record["prune"], record["save"], record["load"]
+    rows = (
+        ("`prune_`", f"{prune['seconds']:.1f} s, {prune['megabytes'] / 1e3:.1f} GB at most"),
+        ("selection over all scores", f"{record['selection_ms']:.0f} ms"),
+        ("sorting all scores instead", f"{record['sorting_ms']:.0f} ms"),
+        (f"`save`, {kept['file_megabytes'] / 1e3:.1f} GB", f"{kept['seconds']:.1f} s"),
+        ("`load_`", f"{load['seconds']:.1f} s"),
+    )
+    lines = _begin((f"{_grouped(record['weights'])} weights on {record['macros']} macros", ""))
+    return [*lines, *(f"| {what} | {value} |" for what, value in rows), "", *speed_table(record)]
+
+
+def remote_table(record: Record) -> list[str]:
+    """One row a way to take a step, then where the time of the board's goes."""
+    steps = record["steps"]
+    bases = [name for name in steps if any(name in row for row in steps.values())]
+    lines = _begin(("", "a step", "processor time", *(f"of {base}" for base in bases)))
+    for name, row in steps.items():
+        ratios = " | ".join(f"{row[base]:.2f}" if base in row else "–" for base in bases)
+        lines.append(f"| {name} | {row['ms']:.1f} ms | {row['processor_ms']:.1f} ms | {ratios} |")
+    lines += ["", *_begin(("of a step on the board", "ms"))]
+    lines += [f"| {part} | {ms:.1f} |" for part, ms in record["spent"].items()]
+    return [*lines, "", f"A small file made durable takes {record['sync_ms']:.1f} ms there."]
+
+
+def monte_carlo_table(record: Record) -> list[str]:
+    """One row a clock: all draws by one process and by two, and from where two are worth it."""
+    draws = record["draws"]
+    heading = ("", f"{draws} draws, one process", "two", "times faster", "1.8 times from")
+    lines = _begin(heading)
+    for clock in ("wall", "processor"):
+        row = record[clock]
+        one, two = (row[name]["seconds"] for name in ("one process", "two processes"))
+        enough = f"{row['worth_from_draws']} draws" if row["worth_from_draws"] else "–"
+        lines.append(f"| {clock} | {one:.1f} s | {two:.1f} s | {row['speed_up']:.2f} | {enough} |")
+    few, many = record["megabytes_of_few"], record["megabytes"]
+    memory = f"Memory of a process: {few:.0f} MB for 4 draws, {many:.0f} MB for {draws}."
+    return [*lines, "", memory]
+
+
+def scaling_table(record: Record) -> list[str]:
+    """One row a size, one column an arm: accuracy, and the energy of an inference."""
+    arms = list(dict.fromkeys(row["arm"] for row in record["rows"]))
+    part = record["rows"][0]["part"]
+    energies = (f"`{arm}`, an inference" for arm in arms)
+    lines = _begin(("weights", *(f"`{arm}`" for arm in arms), *energies))
+    for weights in dict.fromkeys(row["weights"] for row in record["rows"]):
+        rows = {row["arm"]: row for row in record["rows"] if row["weights"] == weights}
+        accuracy = (f"{_percent(rows[arm]['accuracy'])} %" for arm in arms)
+        energy = (f"{1e9 * rows[arm]['inference_J']:.0f} nJ" for arm in arms)
+        lines.append(f"| {_grouped(weights)} | {' | '.join((*accuracy, *energy))} |")
+    return [*lines, "", f"Accuracy on the {part} set."]
+
+
 TABLES: dict[str, Callable[[Record], list[str]]] = {
     "arms": arms_table, "variants": variants_table, "speed": speed_table,
     "wires": wires_table, "gains": gains_table, "inference": inference_table,
     "technologies": technologies_table, "remedies": remedies_table, "failed": failed_table,
+    "selection": selection_table, "resnet": resnet_table, "remote": remote_table,
+    "monte-carlo": monte_carlo_table, "scaling": scaling_table,
 }  # fmt: skip
 
 

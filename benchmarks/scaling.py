@@ -13,18 +13,17 @@ import argparse
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 
+from benchmarks.step import about
 from secateur.cost import cost_model
 from secateur.errors import FileError
 from secateur.experiment.arms import arm_named, technology_of
 from secateur.experiment.recipe import Recipe
-from secateur.experiment.record import machine, versions
 from secateur.experiment.runner import run_experiment
 from secateur.files import write_atomically, write_figure
 from secateur.network.trace import trace
@@ -102,9 +101,8 @@ def run(
         rows += rows_of(record, recipe, size)
         print(f"{rows[-1]['weights']} weights: {out}/{folder.name}", flush=True)
     whole = {
-        "kind": "scaling", "command": command, "chips": record["chips"], "seed": record["seed"],
-        "created": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions(),
-        "machine": machine(threads=1, processes=record["machine"]["processes"]), "rows": rows,
+        **about("scaling", command=command, processes=record["machine"]["processes"]),
+        "chips": record["chips"], "seed": record["seed"], "rows": rows,
     }  # fmt: skip
     write_atomically(out / "scaling.json", json.dumps(whole, indent=1).encode())
     return whole

@@ -116,13 +116,17 @@ def main() -> None:
 
 def record(rows: dict[str, dict[str, object]], *, command: str) -> dict[str, object]:
     """The rows with the command, machine and versions that they came from."""
+    return {**about("speed", command=command), "steps": rows}
+
+
+def about(kind: str, *, command: str, processes: int = 1) -> dict[str, object]:
+    """What every record says of where its figures come from."""
     return {
-        "kind": "speed",
+        "kind": kind,
         "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(threads=1, processes=1),
+        "machine": machine(threads=1, processes=processes),
         "versions": versions(),
-        "steps": rows,
     }
 
 

@@ -10,12 +10,11 @@ import argparse
 import json
 import resource
 import time
-from datetime import UTC, datetime
 
 import torch
 
+from benchmarks.step import about
 from secateur.circuit import effective_conductance, first_order_conductance, relative_error
-from secateur.experiment.record import machine, versions
 
 WIRES = {"input_line_resistance": 1.0, "output_line_resistance": 1.0}
 
@@ -41,11 +40,7 @@ def main() -> None:
         vectors @ product
     rate = 10 * len(vectors) / (time.perf_counter() - begin)
     figures = {
-        "kind": "wires",
-        "command": "python -m benchmarks.wires --json",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(threads=1, processes=1),
-        "versions": versions(),
+        **about("wires", command="python -m benchmarks.wires --json"),
         "side": options.side,
         "seconds": found,
         "megabytes": _peak_megabytes(),
