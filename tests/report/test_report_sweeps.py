@@ -85,6 +85,15 @@ def test_the_crossing_is_where_straight_lines_meet(tmp_path: Path) -> None:
     ]
 
 
+def test_of_several_crossings_the_last_counts(tmp_path: Path) -> None:
+    heights = {0.0: 0.84, 0.1: 0.86, 0.2: 0.70, 0.3: 0.60}
+    varied = [exact("programmed", h, chip__programming_error=e) for e, h in heights.items()]
+    run = run_of(tmp_path, [*varied, exact("pruned", 0.85)])
+    (crossing,) = crossings(sweeps(run)[0])
+    assert crossing.value == pytest.approx(0.1 + 0.1 * 0.01 / 0.16)
+    assert crossing.above
+
+
 def test_a_pruned_arm_that_moves_is_crossed_as_a_curve(tmp_path: Path) -> None:
     run = run_of(
         tmp_path,

@@ -13,10 +13,11 @@ class Crossing:
     Args:
         pruned: the pruned arm.
         programmed: the programmed arm.
-        value: the setting where the interpolated means meet; None where they do not.
+        value: the setting from which on the interpolated mean stays below the pruned one, or where
+            it rises above it for good; None where they do not meet.
         overlap: between which values the 95 % intervals overlap; None where that is unknown.
         height: the accuracy at the crossing, a fraction of 1.
-        above: whether the programmed arm is the better one at the first value they share.
+        above: whether the programmed arm is the better one before; where they do not meet, always.
     """
 
     pruned: str
@@ -46,14 +47,15 @@ def crossings(sweep: Sweep) -> list[Crossing]:
 def _crossing(pruned: Curve, programmed: Curve) -> Crossing:
     grid, gap, heights = _gap(pruned, programmed)
     value = height = None
+    above = bool(gap) and gap[0] >= 0
+    # The last counts: before it curves that lie close cross by chance.
     for (left, right), (one, other), (low, high) in zip(
         pairwise(grid), pairwise(gap), pairwise(heights), strict=True
     ):
         if one >= 0 > other or one < 0 <= other:
             share = one / (one - other)
             value, height = left + share * (right - left), low + share * (high - low)
-            break
-    above = bool(gap) and gap[0] >= 0
+            above = one >= 0
     return Crossing(
         pruned.name, programmed.name, value, _overlap(pruned, programmed), height, above
     )
