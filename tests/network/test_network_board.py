@@ -59,16 +59,16 @@ def on(chip, circuit, make=network, **settings):
     return prune_(make(), chip, circuit=circuit, **settings)
 
 
+@pytest.mark.parametrize("pairs", [1, 2])
 @pytest.mark.parametrize("input_bits", [None, 4])
 @pytest.mark.parametrize("grain", ["pair", "cell"])
-def test_without_noise_a_board_gives_what_the_simulation_gives(grain, input_bits):
+def test_without_noise_a_board_gives_what_the_simulation_gives(grain, input_bits, pairs):
     """Outputs and gradients, rounding apart; every product is the board's."""
     models, inputs = {}, torch.randn(3, 2, 8, 8)
     chip = RealChip("ideal", seed=1).hide()
-    models["board"] = on(chip, ReadPerProduct(), grain=grain, input_bits=input_bits)
-    models["simulation"] = on(
-        SimulatedChip("ideal", seed=1), Ideal(), grain=grain, input_bits=input_bits
-    )
+    settings = {"grain": grain, "input_bits": input_bits, "pairs_per_weight": pairs}
+    models["board"] = on(chip, ReadPerProduct(), **settings)
+    models["simulation"] = on(SimulatedChip("ideal", seed=1), Ideal(), **settings)
     found = {}
     for name, model in models.items():
         outputs = model.train()(inputs)

@@ -280,6 +280,7 @@ class Pruned(Arm):
             chip,
             keep_fraction=1.0 if self.keep_all else search.keep_fraction,
             grain=search.grain,
+            pairs_per_weight=search.pairs_per_weight,
             where=_all_but(task.readout) if readout else None,
             rule=rule if budget is None else FlipBudget(rule, budget),
             schedule=Annealed(round(search.anneal_epochs * updates)),

@@ -1,11 +1,21 @@
-"""Worker processes that the system has ended: said in words, with a remedy."""
+"""The ends of worker processes: said in words where the system ended one, and with their parent."""
 
-from collections.abc import Iterator
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Generic, ParamSpec, TypeVar
 
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from secateur.errors import SecateurError
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+_LOOK = 1.0  # second
 
 AGAIN = (
     "Free memory and go on with --resume, which keeps all finished epochs; or start anew with more "
@@ -36,3 +46,40 @@ def death(remedy: str) -> SecateurError:
         cause="not enough memory: the system ends a process that asks for too much",
         remedy=remedy,
     )
+
+
+@dataclass(frozen=True)
+class Tied(Generic[Given, Found]):
+    """Work for a worker process, which ends with the process that has sent it.
+
+    Otherwise a killed run's workers would go on, and write beside those of the run that resumes it.
+
+    Args:
+        work: that can be sent.
+        sender: number of the process.
+    """
+
+    work: Callable[Given, Found]
+    sender: int
+
+    def __call__(self, *given: Given.args, **named: Given.kwargs) -> Found:
+        """What the work finds."""
+        if os.getppid() == self.sender:
+            _end_with(self.sender)
+        return self.work(*given, **named)
+
+
+def tied(work: Callable[Given, Found]) -> Tied[Given, Found]:
+    """Work that its worker leaves off where this process ends."""
+    return Tied(work, os.getpid())
+
+
+@cache
+def _end_with(parent: int) -> None:
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK)
+        # As if killed: what is written is written whole, and gone on with.
+        os._exit(1)
+
+    threading.Thread(target=look, daemon=True, name="ends with its parent").start()

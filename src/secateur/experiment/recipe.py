@@ -128,6 +128,7 @@ class SearchSettings(_Section):
     """The search for the topology."""
 
     grain: Literal["pair", "cell"] = "pair"
+    pairs_per_weight: int = Field(1, ge=1, description="pairs that a weight is the sum of")
     keep_fraction: Share | dict[str, Share] = Field(
         0.5, description="of the formed edges, of each weight; or by the names of weights"
     )

@@ -18,7 +18,7 @@ from secateur.experiment.anatomy import agreements
 from secateur.experiment.arms import ARMS, Arm
 from secateur.experiment.boards import check_boards
 from secateur.experiment.checks import check_outputs, check_settings
-from secateur.experiment.deaths import AGAIN, deaths_explained
+from secateur.experiment.deaths import AGAIN, deaths_explained, tied
 from secateur.experiment.maps import save_arrays
 from secateur.experiment.processes import Processes, check_alone
 from secateur.experiment.recipe import Recipe
@@ -194,7 +194,8 @@ def _run_all(
     with deaths_explained(AGAIN), pool, Tail(out / "metrics.jsonl", watch):
         for those in _in_turn(trials, recipe):
             jobs = (
-                delayed(_isolated)(trial, recipe, out, data=data, track=track) for trial in those
+                delayed(tied(_isolated))(trial, recipe, out, data=data, track=track)
+                for trial in those
             )
             for name, result in pool(jobs):
                 if isinstance(result, SecateurError):
@@ -222,13 +223,14 @@ def _run_together(
 
 
 def _in_turn(trials: list[Trial], recipe: Recipe) -> list[list[Trial]]:
-    """Trials that train for others as well, and then all others, which find their models."""
+    """Trials that train, those that do so for others first; then those that find their models."""
     folders = {trial.name: trained_in(trial, recipe) for trial in trials}
     times = Counter(folders.values())
     first = {folders[trial.name]: trial.name for trial in reversed(trials)}
-    leads = {t.name for t in trials if times[folders[t.name]] > 1} & set(first.values())
-    turns = [[t for t in trials if (t.name in leads) is early] for early in (True, False)]
-    return [turn for turn in turns if turn]
+    training = [trial for trial in trials if trial.name in first.values()]
+    training.sort(key=lambda trial: times[folders[trial.name]] == 1)
+    finding = [trial for trial in trials if trial.name not in first.values()]
+    return [turn for turn in (training, finding) if turn]
 
 
 def _isolated(

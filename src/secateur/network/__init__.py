@@ -16,12 +16,13 @@ from secateur.network.compensate import (
     compensate_,
     uncompensate_,
 )
+from secateur.network.edges import Grain
 from secateur.network.saved_chip import SavedChip, read_chip
 from secateur.network.saving import load_, pack, save, unpack_
 from secateur.network.search import Search
 from secateur.network.survey import PRUNABLE, Where
 from secateur.network.tensor_file import read_tensors, write_tensors
-from secateur.network.weight import ChipWeight, Grain, ProgrammedWeight, PrunedWeight
+from secateur.network.weight import ChipWeight, ProgrammedWeight, PrunedWeight
 
 __all__ = [
     "PRUNABLE",

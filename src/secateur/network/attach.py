@@ -11,6 +11,8 @@ from secateur.chip import Chip
 from secateur.circuit import Circuit, InputConverter, ReadPerStep
 from secateur.errors import ChipError, ModelError, SettingError, nearest
 from secateur.keyed import generator, key_of
+from secateur.network.edges import Grain, cells_of, weight_of_cells
+from secateur.network.multiple import with_pairs
 from secateur.network.reading import DigitalWeight, WeightSource
 from secateur.network.search import Search
 from secateur.network.shares import KeepFraction, shares_of
@@ -22,7 +24,7 @@ from secateur.network.swap import (
     swap_,
     swap_back_,
 )
-from secateur.network.weight import Grain, ProgrammedWeight, PrunedWeight, cells_of, weight_of_cells
+from secateur.network.weight import ProgrammedWeight, PrunedWeight
 from secateur.topology import Annealed, Rule, ScoreStart, TopK, initial_scores
 
 
@@ -32,6 +34,7 @@ def prune_(
     *,
     keep_fraction: KeepFraction = 0.5,
     grain: Grain = "pair",
+    pairs_per_weight: int = 1,
     where: Where | None = None,
     rule: Rule | None = None,
     schedule: Annealed | None = None,
@@ -55,7 +58,9 @@ def prune_(
         chip: on which their weights are placed and formed.
         keep_fraction: share of the formed edges to keep, of each weight; or a mapping from weight
             or layer names (with * and ?) to shares, the first that matches counts.
-        grain: "pair" prunes weights, "cell" prunes either cell of a weight on its own.
+        grain: "pair" prunes pairs, "cell" prunes either cell of a pair on its own.
+        pairs_per_weight: pairs that a weight is the sum of: each input then drives as many rows of
+            the array. More of them, more values that a weight can have.
         where: (name, module) -> bool chooses the layers; all that can be, where None.
         rule: of selection; top-k of |score| in each weight where None.
         schedule: of the kept fraction over the mask updates.
@@ -72,7 +77,8 @@ def prune_(
 
     Raises:
         ModelError: for layers that cannot be pruned.
-        SettingError: for shares outside (0, 1], names that match nothing and unknown words.
+        SettingError: for shares outside (0, 1], names that match nothing, unknown words, and
+            fewer than one pair a weight.
         ChipError: where the chip has no room, or forming it has formed nothing of a weight.
 
     After an error the model is as it was, and so is the chip, but where it had to be formed to
@@ -84,11 +90,15 @@ def prune_(
     search = Search(chip, rule=rule or TopK(), schedule=schedule or Annealed(), interval=interval)
     _check_word("grain", grain, get_args(Grain))
     _check_word("score_start", score_start, get_args(ScoreStart))
-    plan = survey(model, where)
-    shares = shares_of(keep_fraction, plan.weights, edges_per_weight=2 if grain == "cell" else 1)
-    _check_room(chip, plan.weights)
+    plan, pairs = survey(model, where), pairs_per_weight
+    _check_pairs(pairs, plan.weights)
+    edges = pairs * (2 if grain == "cell" else 1)
+    shares = shares_of(keep_fraction, plan.weights, edges_per_weight=edges)
+    _check_room(chip, plan.weights, pairs)
     sources = {
-        plain.name: _pruned(plain, chip, grain=grain, start=score_start, circuit=level, seed=seed)
+        plain.name: _pruned(
+            plain, chip, grain=grain, pairs=pairs, start=score_start, circuit=level, seed=seed
+        )
         for plain in _by_height(plan.weights)
     }
     share_of = {plain.name: share for plain, share in zip(plan.weights, shares, strict=True)}
@@ -249,9 +259,11 @@ def _written(
 
 
 def _pruned(
-    plain: PlainWeight, chip: Chip, *, grain: Grain, start: ScoreStart, circuit: Circuit, seed: int
-) -> PrunedWeight:
-    region = chip.place(plain.name, tuple(plain.value.shape), inputs_first=plain.inputs_first)
+    plain: PlainWeight, chip: Chip, *, grain: Grain, pairs: int, start: ScoreStart,
+    circuit: Circuit, seed: int,
+) -> PrunedWeight:  # fmt: skip
+    shape = with_pairs(tuple(plain.value.shape), pairs, inputs_first=plain.inputs_first)
+    region = chip.place(plain.name, shape, inputs_first=plain.inputs_first)
     target = plain.value.device
     chip.to(target)
     formed = chip.status(region) != chip.PRISTINE
@@ -267,10 +279,11 @@ def _pruned(
     read = chip.read_back(cells.view(-1)).view_as(cells)
     kept = weight_of_cells(read, edges).view(available.shape) * available
     draws = generator(key_of(seed, "scores", plain.name))
-    scores = initial_scores(start, kept_weight=kept, fan_in=plain.fan_in, generator=draws)
+    scores = initial_scores(start, kept_weight=kept, fan_in=pairs * plain.fan_in, generator=draws)
     return PrunedWeight(
         chip, region, circuit=circuit, gain=1.0, seed=seed, like=plain.value, grain=grain,
         available=available, scores=scores * available, mask=available.clone(), kept_weight=kept,
+        pairs=pairs,
     )  # fmt: skip
 
 
@@ -286,12 +299,25 @@ def _by_height(weights: Sequence[PlainWeight]) -> list[PlainWeight]:
     return sorted(weights, key=lambda plain: -plain.fan_in)
 
 
-def _check_room(chip: Chip, weights: Sequence[PlainWeight]) -> None:
+def _check_pairs(pairs: int, weights: Sequence[PlainWeight]) -> None:
+    if pairs < 1:
+        raise SettingError(f"pairs_per_weight is {pairs}", remedy="Give 1 or more")
+    for plain in weights:
+        grouped = plain.inputs_first and plain.outputs > plain.value.shape[1]
+        if pairs > 1 and grouped:
+            raise ModelError(
+                "A transposed convolution in groups has one pair a weight", where=plain.name,
+                remedy="Leave pairs_per_weight at 1, or the layer digital with `where`",
+            )  # fmt: skip
+
+
+def _check_room(chip: Chip, weights: Sequence[PlainWeight], pairs: int = 1) -> None:
     """Places all on a copy first: a chip that is too small must not be formed in part."""
     trial = copy.deepcopy(chip.placement)
     for plain in _by_height(weights):
-        trial.place(plain.name, tuple(plain.value.shape), inputs_first=plain.inputs_first)
-    chip.expect(sum(plain.value.numel() for plain in weights))
+        shape = with_pairs(tuple(plain.value.shape), pairs, inputs_first=plain.inputs_first)
+        trial.place(plain.name, shape, inputs_first=plain.inputs_first)
+    chip.expect(sum(pairs * plain.value.numel() for plain in weights))
 
 
 def _check_word(name: str, word: str, known: Sequence[str]) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from secateur.circuit import Circuit, InputConverter, LinearMap
+from secateur.circuit import BoundConverters, Circuit, InputConverter, LinearMap
 from secateur.errors import ModelError
 from secateur.keyed import key_of, normal
 from secateur.network.board_products import BoardProducts
+from secateur.network.multiple import repeated, summed
 from secateur.ranks import rank
 from secateur.uncompiled import uncompiled
 
@@ -29,6 +30,9 @@ class Reading:
         circuit: level of fidelity, None for plain sums.
         key: of the noise of these products.
         scale: what outputs are multiplied by digitally, one number or one for each output.
+        board: the chip, where it multiplies itself.
+        pairs: of a weight; with several, `weight` and `deviation` are of each, see `multiple`.
+        inputs_first: whether the first axis of `weight` counts inputs.
     """
 
     weight: Tensor
@@ -38,6 +42,8 @@ class Reading:
     key: int = 0
     scale: Tensor | None = None
     board: BoardProducts | None = None
+    pairs: int = 1
+    inputs_first: bool = False
 
     def product(
         self, linear: LinearMap, inputs: Tensor, converter: nn.Module | None = None
@@ -49,6 +55,13 @@ class Reading:
             inputs: of the layer.
             converter: that they have passed.
         """
+        if self.pairs > 1:
+            if self.board is None and not isinstance(self.circuit, BoundConverters):
+                return self._summed().product(linear, inputs, converter)
+            # Which rows a column sums counts here.
+            inputs = repeated(
+                inputs, self.pairs, weight=self.weight, inputs_first=self.inputs_first
+            )
         levels = converter.levels() if isinstance(converter, InputConverter) else None
         if self.board is not None:
             return self._scaled(
@@ -75,6 +88,16 @@ class Reading:
         return replace(
             self, weight=self.weight[start:stop], deviation=deviation, key=key, circuit=circuit,
             scale=scale, board=board,
+        )  # fmt: skip
+
+    def _summed(self) -> "Reading":
+        """The same with the pairs of each weight added up: their noises are independent."""
+        first, deviation = self.inputs_first, self.deviation
+        if deviation is not None:
+            deviation = summed(deviation.square(), self.pairs, inputs_first=first).sqrt_()
+        return Reading(
+            summed(self.weight, self.pairs, inputs_first=first), deviation, self.gain,
+            self.circuit, self.key, self.scale, inputs_first=first,
         )  # fmt: skip
 
     def _scaled(self, outputs: Tensor) -> Tensor:

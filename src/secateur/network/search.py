@@ -9,8 +9,9 @@ from torch import Tensor
 
 from secateur.chip import Chip
 from secateur.errors import SettingError
+from secateur.network.edges import cells_of, weight_of_cells
 from secateur.network.watch import Watch
-from secateur.network.weight import PrunedWeight, cells_of, weight_of_cells
+from secateur.network.weight import PrunedWeight
 from secateur.topology import Annealed, Rule, flipped_edges, keep_count
 
 # Edges that one command pulses.

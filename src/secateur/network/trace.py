@@ -216,11 +216,12 @@ class _Watched(WeightSource):
         groups = self.convolution.groups if self.convolution else 1
         place = self.source.region if isinstance(self.source, ChipWeight) else self.source
         transposed = bool(getattr(place, "inputs_first", False))
+        pairs = self.source.pairs if isinstance(self.source, ChipWeight) else 1
         if transposed:
-            rows, columns = weight.shape[0] // groups, weight[0].numel()
+            rows, columns = weight.shape[0] // groups // pairs, weight[0].numel()
             vectors = inputs.numel() // rows
         else:
-            rows, columns = weight[0].numel(), weight.shape[0] // groups
+            rows, columns = weight[0].numel() // pairs, weight.shape[0] // groups
             vectors = outputs.numel() // columns
         usage = None
         if isinstance(self.source, ChipWeight) and self.cells is not None:
@@ -228,7 +229,7 @@ class _Watched(WeightSource):
             corners = [(g * rows, first) if transposed else (0, first + g * columns) for g in steps]
             cells = float(self.cells[first : first + weight.shape[0]].sum())
             usage = usage_of(
-                self.source.region, corners, rows=rows, columns=columns,
+                self.source.region, corners, rows=pairs * rows, columns=columns,
                 times=vectors // groups, conductance=cells,
             )  # fmt: skip
         self.found.note(Product(self.name, rows, columns, vectors, self.bits, usage))

@@ -1,7 +1,7 @@
 """Weights that exist as conductances of a chip's cells."""
 
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +11,13 @@ from secateur.circuit import Circuit, Ideal, ReadPerProduct, ReadPerStep
 from secateur.errors import SettingError
 from secateur.keyed import key_of
 from secateur.network.board_products import BoardProducts
+from secateur.network.edges import Grain
+from secateur.network.multiple import summed
 from secateur.network.reading import Reading, Uses, WeightSource
 from secateur.network.wiring import SeenPairs, layout_of
 from secateur.ranks import rank
 from secateur.topology import straight_through
 from secateur.uncompiled import uncompiled
-
-Grain = Literal["pair", "cell"]
 
 # Odd, so that no two of 2^63 reads share a key; 2^64 over the golden ratio, so that they spread.
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -63,16 +63,19 @@ class ChipWeight(WeightSource):
         gain: weights per siemens, 1 / g0.
         seed: of the read noise.
         like: a tensor of the model's dtype and memory format, such as the weight it replaces.
+        pairs: that a weight is the sum of; the region holds all of them, see `multiple`.
     """
 
     gain: Tensor
     scale: Tensor | None
 
     def __init__(
-        self, chip: Chip, region: Region, *, circuit: Circuit, gain: float, seed: int, like: Tensor
-    ) -> None:
+        self, chip: Chip, region: Region, *, circuit: Circuit, gain: float, seed: int,
+        like: Tensor, pairs: int = 1,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.chip, self.region, self.circuit, self.seed = chip, region, circuit, seed
+        self.pairs = pairs
         self.dtype, self.memory_format = like.dtype, memory_format_of(like)
         self.uses = Uses()
         # Siemens of its cells, where the chip multiplies and gradients go by what was last read.
@@ -100,7 +103,7 @@ class ChipWeight(WeightSource):
         if known is None and isinstance(self.circuit, ReadPerProduct):
             weight = self._learnable(self._laid_out(self._as_last_read())).to(self.dtype)
             board = BoardProducts(self.chip, self.region, self._gain)
-            return Reading(weight, None, self._gain, None, key ^ 1, self.scale, board)
+            return self._reading(weight, None, None, key, board)
         if known is None:
             self._check_level()
             cells = self.chip.read(self.region, key=key)
@@ -109,8 +112,17 @@ class ChipWeight(WeightSource):
             deviation = known.deviation
             weight = self.level.weight(known.difference, deviation, gain=self._gain, key=key)
         weight = self._learnable(self._laid_out(weight)).to(self.dtype)
+        return self._reading(weight, deviation, self.level, key)
+
+    def _reading(
+        self, weight: Tensor, deviation: Tensor | None, level: Circuit | None, key: int,
+        board: BoardProducts | None = None,
+    ) -> Reading:  # fmt: skip
         # A second key, so that noise per product is independent of noise per read.
-        return Reading(weight, deviation, self._gain, self.level, key ^ 1, self.scale)
+        return Reading(
+            weight, deviation, self._gain, level, key ^ 1, self.scale, board, self.pairs,
+            self.region.inputs_first,
+        )  # fmt: skip
 
     def statistics(self) -> PairStatistics | None:
         """Mean and noise of the pairs as the circuit sees them; None where the chip knows none."""
@@ -149,12 +161,16 @@ class ChipWeight(WeightSource):
         if self.scale is not None:
             first = self.scale.dim() * int(self.region.inputs_first)
             weight *= self.scale.view(*(1,) * first, -1, *(1,) * (weight.dim() - 1 - first))
+        if self.pairs > 1:
+            weight = summed(weight, self.pairs, inputs_first=self.region.inputs_first)
         return self._laid_out(weight).to(self.dtype)
 
     @property
     def shape(self) -> torch.Size:
         """Of the weight."""
-        return torch.Size(self.region.shape)
+        shape, axis = list(self.region.shape), 0 if self.region.inputs_first else 1
+        shape[axis] //= self.pairs
+        return torch.Size(shape)
 
     @property
     def device(self) -> torch.device:
@@ -221,9 +237,9 @@ class PrunedWeight(ChipWeight):
     weigh and which edges there are is known from this chip and not taken over.
 
     Args:
-        grain: "pair": an edge is a weight; "cell": an edge is one cell of a pair, + or -.
+        grain: "pair": an edge is a pair; "cell": an edge is one cell of a pair, + or -.
         available: mask of the edges with a formed cell; the others have score 0 for ever.
-        scores: one per edge: the weight's shape, for cells with a last axis of 2.
+        scores: one per edge: the shape of the region, for cells with a last axis of 2.
         mask: kept edges, the shape of the scores.
         kept_weight: signed weight of each edge when kept, as last read; the shape of the scores.
     """
@@ -235,9 +251,11 @@ class PrunedWeight(ChipWeight):
     def __init__(
         self, chip: Chip, region: Region, *, circuit: Circuit, gain: float, seed: int,
         like: Tensor, grain: Grain, available: Tensor, scores: Tensor, mask: Tensor,
-        kept_weight: Tensor,
+        kept_weight: Tensor, pairs: int = 1,
     ) -> None:  # fmt: skip
-        super().__init__(chip, region, circuit=circuit, gain=gain, seed=seed, like=like)
+        super().__init__(
+            chip, region, circuit=circuit, gain=gain, seed=seed, like=like, pairs=pairs
+        )
         self.grain = grain
         self.scores = nn.Parameter(scores)
         self.register_buffer("mask", mask)
@@ -352,32 +370,6 @@ def memory_format_of(tensor: Tensor) -> torch.memory_format:
 
 def _contiguous(shape: torch.Size) -> tuple[int, ...]:
     return torch.empty(shape, device="meta").stride()
-
-
-def cells_of(edges: Tensor, *, grain: Grain, first_cell: int) -> Tensor:
-    """Numbers of the cells behind edges, (n, 2) for pairs, (n, 1) for cells.
-
-    Args:
-        edges: int64, numbered from the region's first.
-        grain: of the edges.
-        first_cell: the region's.
-    """
-    if grain == "cell":
-        return (edges + first_cell).unsqueeze(1)
-    first = 2 * edges + first_cell
-    return torch.stack([first, first + 1], dim=1)
-
-
-def weight_of_cells(read: Tensor, edges: Tensor) -> Tensor:
-    """The signed difference in siemens that edges contribute, from the reads of their cells.
-
-    Args:
-        read: siemens, shaped as `cells_of`.
-        edges: as there: a cell's sign is that of its column.
-    """
-    if read.shape[1] == 2:
-        return read[:, 0] - read[:, 1]
-    return read[:, 0] * (1.0 - 2.0 * (edges & 1))
 
 
 def _device_of(chip: Chip) -> torch.device:

@@ -14,6 +14,7 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from secateur.errors import SecateurError, SettingError
+from secateur.experiment.deaths import tied
 from secateur.experiment.sweep.work import Order, Outcome
 
 Work = Callable[[Order], Outcome]
@@ -88,7 +89,7 @@ class LocalPool(Pool):
             return_as="generator_unordered",
         )  # fmt: skip
         try:
-            yield from pool(delayed(work)(order) for order in orders)
+            yield from pool(delayed(tied(work))(order) for order in orders)
         except TerminatedWorkerError:
             return
 
