@@ -3,7 +3,8 @@
 import io
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from secateur.errors import FileError, SettingError
 _PICTURES = (".png", ".svg", ".pdf")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file beside its place, then moves it there: a kill leaves the old one or the new.
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A place beside a file's own, whose content is moved there in the end: old or new, never half.
 
     Two writers of one file, on whatever machines, do not meet before the move: the last one wins.
 
@@ -23,21 +25,27 @@ def write_atomically(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
+        yield partial
+        with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
         _settle_name(path.parent)
     except OSError as error:
-        # Not there, or in no folder at all.
-        with suppress(OSError):
-            partial.unlink()
         raise FileError(
             f"The file could not be written: {error.strerror or error}", where=str(path),
             cause="a full disk or a folder without write permission",
             remedy="Free some space or choose another --out; what was there before is unharmed",
         ) from error  # fmt: skip
+    finally:
+        # Moved away by now, unless something went wrong.
+        with suppress(OSError):
+            partial.unlink()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file's whole content, see `whole`."""
+    with whole(path) as partial:
+        partial.write_bytes(content)
 
 
 def _settle_name(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Model and chip in one file: what is loaded gives the same outputs to the bit, without a pulse."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from networks import (
     train,
     weights_of,
 )
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from secateur.chip import Chip, FixedVoltage, Geometry, SimulatedChip
@@ -364,3 +365,19 @@ def test_a_real_chip_keeps_its_own_state():
     assert torch.equal(conductances(model), cells)
     with pytest.raises(ChipError, match="real chip"):
         chip_of(model).restore(SimulatedChip().state())
+
+
+def test_what_was_there_stays_where_a_model_cannot_be_written(tmp_path, monkeypatch):
+    model, path = pruned(), tmp_path / "model.safetensors"
+    save(model, path)
+    before = path.read_bytes()
+
+    def fill_the_disk(tensors, name, metadata):
+        Path(name).write_bytes(before[:100])
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr("secateur.network.tensor_file.save_file", fill_the_disk)
+    with pytest.raises(FileError, match=r"No space left on device.*full disk.*unharmed"):
+        save(model, path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from secateur.errors import FileError
-from secateur.files import write_atomically
+from secateur.files import whole
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -17,8 +17,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     Raises:
         FileError: where it cannot be written, for instance on a full disk.
     """
-    content = save({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, dict(metadata))
-    write_atomically(path, content)
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with whole(path) as partial:
+        try:
+            # From where the tensors are: no second copy of them in memory.
+            save_file(plain, partial, dict(metadata))
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
