@@ -13,18 +13,29 @@ from secateur.tasks import TASKS
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict:
+def run(folder: Path, *arms: str, **settings: float) -> dict:
+    """The groups of a record by their arms: three chips, the shipped recipe but for `search`."""
     beside = Path(__file__).parents[2] / "shared/data"
     data = Path(os.environ.get("SECATEUR_DATA", beside))
     if not (data / "fashion-mnist").is_dir():
         pytest.skip("Fashion-MNIST is not here: set SECATEUR_DATA to the folder that holds it")
     shipped = Recipe.parse(tomllib.loads(TASKS["fashion-mnist"].recipe), where="shipped")
-    arms = ["digital-quantised", "pruned", "pruned-cells"]
-    recipe = shipped.with_settings({"run.arms": arms, "run.chips": 3})
-    out = tmp_path_factory.mktemp("acceptance") / "run"
-    record = run_experiment(recipe, out, data=data)
+    own = {f"search.{name}": value for name, value in settings.items()}
+    recipe = shipped.with_settings({"run.arms": list(arms), "run.chips": 3, **own})
+    record = run_experiment(recipe, folder, data=data)
     return {group["arm"]: group for group in record["results"]}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    out = tmp_path_factory.mktemp("acceptance") / "run"
+    return run(out, "digital-quantised", "pruned", "pruned-cells")
+
+
+@pytest.fixture(scope="module")
+def two_pairs(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    out = tmp_path_factory.mktemp("two-pairs") / "run"
+    return run(out, "pruned-cells", pairs_per_weight=2, score_scale=0.5)
 
 
 def accuracy(results: dict, arm: str) -> float:

@@ -26,6 +26,7 @@ from secateur.errors import FileError, SettingError, nearest
 from secateur.experiment.checkpoint import restore_checkpoint
 from secateur.experiment.evaluate import chip_of
 from secateur.experiment.forks import can_fork, forked, started
+from secateur.experiment.norms import renew_norms
 from secateur.experiment.processes import check_alone
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.runner import trials_of
@@ -34,7 +35,6 @@ from secateur.experiment.setting import (
     Setting,
     Trial,
     parts_of,
-    renew_norms,
     set_up,
     trained_in,
 )

@@ -1,4 +1,4 @@
-"""Batch norms over all processes that train one model: the statistics of the whole batch."""
+"""Batch norms: their statistics over all processes that train one model, and taken anew."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.ranks import ranks, summed
+from secateur.tasks import Samples, batches
 
 
 class SharedNorm(nn.modules.batchnorm._BatchNorm):
@@ -64,6 +65,27 @@ def share_norms(model: nn.Module) -> nn.Module:
             if isinstance(child, nn.modules.batchnorm._BatchNorm):
                 setattr(parent, name, SharedNorm(child))
     return model
+
+
+def renew_norms(model: nn.Module, samples: Samples, *, batch_size: int) -> None:
+    """Takes the norms' running statistics anew from one pass over data; nothing else changes.
+
+    The pass runs with the norms' cumulative average, so that every batch counts alike.
+    """
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    for inputs, _ in batches(samples, batch_size):
+        if len(inputs) == batch_size:
+            model(inputs.to(device))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
 
 
 class _Summed(torch.autograd.Function):

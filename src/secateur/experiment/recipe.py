@@ -62,6 +62,9 @@ class Training(_Section):
     weight_decay: float = Field(5e-4, ge=0)
     warm_up: float = Field(0.0, ge=0, description="epochs of linear warm-up")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    renew_norms: bool = Field(
+        False, description="norms' statistics are taken anew over the training data in the end"
+    )
     accumulation: int = Field(1, ge=1, description="parts that a step's batch is trained in")
     precision: Literal["float32", "bf16"] = Field(
         "float32",

@@ -12,7 +12,7 @@ from torch import nn
 
 from secateur.experiment.arms import Arm, MakeChip, arm_named, start_seed
 from secateur.experiment.boards import chip_maker
-from secateur.experiment.norms import share_norms
+from secateur.experiment.norms import renew_norms, share_norms
 from secateur.experiment.processes import Alone, Processes
 from secateur.experiment.recipe import Recipe, for_chip
 from secateur.experiment.training import Trainer
@@ -169,27 +169,6 @@ def set_up(
 
 
 @torch.no_grad()
-def renew_norms(model: nn.Module, samples: Samples, *, batch_size: int) -> None:
-    """Takes the norms' running statistics anew from one pass over data; nothing else changes.
-
-    The pass runs with the norms' cumulative average, so that every batch counts alike.
-    """
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    model.eval()
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    for inputs, _ in batches(samples, batch_size):
-        if len(inputs) == batch_size:
-            model(inputs.to(device))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    model.eval()
-
-
 def _calibrate(model: nn.Module, samples: Samples, *, batch_size: int) -> None:
     """Finds ranges for converters at output lines that no training has seen."""
     if saturations(model):

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from secateur.errors import DivergedError, SettingError
+from secateur.experiment.norms import renew_norms
 from secateur.experiment.processes import Alone, Processes, check_alike
 from secateur.experiment.recipe import Training
 from secateur.keyed import generator, key_of
@@ -142,8 +143,9 @@ class Trainer:
             line = self._epoch(self.progress.epoch, before_pulses)
             self.progress.history.append(line)
             self.progress.partial = None
+            if self.progress.epoch == self.epochs:
+                self._end()
             after_epoch(line)
-        settle_(self.model)
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then half a cosine to zero over all steps."""
@@ -186,6 +188,11 @@ class Trainer:
             **{name: counts[name] - before[name] for name in counts},
             **_kept(self.model),
         }
+
+    def _end(self) -> None:
+        settle_(self.model)
+        if self.settings.renew_norms:
+            renew_norms(self.model, self.samples, batch_size=self.settings.batch_size)
 
     def _own(self, places: Tensor) -> list[Tensor]:
         """This process's share of each part of a step."""

@@ -17,10 +17,11 @@ from secateur.experiment.anatomy import save_masks
 from secateur.experiment.checkpoint import restore_checkpoint, save_checkpoint
 from secateur.experiment.evaluate import chip_of
 from secateur.experiment.maps import save_arrays, save_maps
+from secateur.experiment.norms import renew_norms
 from secateur.experiment.processes import Alone, Processes, check_alike
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.result import result_of
-from secateur.experiment.setting import Trial, renew_norms, set_up, trained_in
+from secateur.experiment.setting import Trial, set_up, trained_in
 from secateur.experiment.stress import stressed
 from secateur.experiment.trackers import Tracked
 from secateur.experiment.training import Trainer, keep_freed_memory
