@@ -22,11 +22,13 @@ from secateur.tasks.fashion_mnist import FashionNetwork
 from secateur.tasks.spoken_digits import SpokenNetwork
 
 
-def stated(network: nn.Module, shape: tuple[int, ...], *, model: str, task: str, bits: int):
+def stated(
+    network: nn.Module, shape: tuple[int, ...], *, model: str, task: str, bits: int, pairs: int = 1
+):
     torch.manual_seed(0)
     chip = SimulatedChip("taox-40nm", seed=0)
     writing = pulses_to_write(network, chip.technology, sample=2000)
-    prune_(network, chip, input_bits=bits)
+    prune_(network, chip, input_bits=bits, pairs_per_weight=pairs)
     counted = trace(network, torch.zeros(1, *shape))
     search = Search(10_000, "source: made up")
     return statement(
@@ -91,6 +93,18 @@ def test_an_account_is_plain_and_adds_up(paper, name):
     assert short["saving_percent"] == account["saving_percent"]
     saved = 1 - account["energy_J"] / account["references_J"]["gpu"]
     assert account["saving_percent"] == pytest.approx(100 * saved)
+
+
+def test_writing_takes_a_pair_a_weight_however_many_a_search_has():
+    found = []
+    for pairs in (1, 2):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(30, 20))
+        whole = stated(network, (1, 30), model="components", task="digits", bits=4, pairs=pairs)
+        found.append(whole[0]["programming"])
+    one, two = found
+    assert one["write_and_verify"] == two["write_and_verify"]
+    assert two["forming"]["pulses"] == 2 * one["forming"]["pulses"]
 
 
 def test_counts_by_hand():

@@ -76,3 +76,16 @@ def test_masks_come_back_as_they_were_saved(tmp_path, grain):
     assert set(read) == set(weights) == {"0.weight", "2.weight"}
     assert all(torch.equal(read[name], weight.mask) for name, weight in weights.items())
     assert len(anatomy_of(weights["0.weight"])["kept_by_position"]) == 3
+
+
+@pytest.mark.parametrize("grain", ["pair", "cell"])
+def test_all_pairs_of_a_weight_are_edges_of_one_input(grain):
+    model = torch.nn.Sequential(torch.nn.Linear(40, 3))
+    prune_(model, SimulatedChip("ideal", seed=0), grain=grain, pairs_per_weight=3)
+    (weight,) = pruned_weights(model).values()
+    weight.mask.fill_(True)
+    assert anatomy_of(weight)["idle_inputs"] == 0
+    weight.mask.view(3, 3, 40, -1)[:, :, 7] = False
+    assert anatomy_of(weight)["idle_inputs"] == 1
+    weight.mask.view(3, 3, 40, -1)[:, 1:, 8] = False
+    assert anatomy_of(weight)["idle_inputs"] == 1

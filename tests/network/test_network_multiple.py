@@ -19,7 +19,7 @@ from secateur import (
 )
 from secateur.device import Technology
 from secateur.errors import ChipError, ModelError, SettingError
-from secateur.network import detach_, pruned_weights, quantise_, settle_
+from secateur.network import detach_, load_, pruned_weights, quantise_, save, settle_
 from secateur.network.trace import trace
 
 
@@ -162,8 +162,9 @@ def test_its_cost_is_that_of_its_rows_and_its_work_that_of_its_weights():
 
 def test_what_cannot_be_is_refused_before_anything_is_formed():
     chip = SimulatedChip("taox-40nm", seed=0, macros=1)
-    with pytest.raises(SettingError, match="pairs_per_weight is 0"):
-        prune_(perceptron(), chip, pairs_per_weight=0)
+    for wrong in (0, -1, 1.5, "2"):
+        with pytest.raises(SettingError, match=f"pairs_per_weight is {wrong!r}"):
+            prune_(perceptron(), chip, pairs_per_weight=wrong)
     grouped = Holder(nn.ConvTranspose1d(4, 4, 2, groups=2))
     with pytest.raises(ModelError, match=r"transposed convolution in groups.*layer\.weight"):
         prune_(grouped, chip, pairs_per_weight=2)
@@ -175,7 +176,7 @@ def test_what_cannot_be_is_refused_before_anything_is_formed():
     prune_(wide, chip)
 
 
-def test_a_model_is_saved_and_loaded_and_copied_with_all_its_pairs():
+def test_a_model_is_saved_and_loaded_and_copied_with_all_its_pairs(tmp_path):
     model = prune_(perceptron(), SimulatedChip("taox-40nm", seed=2), pairs_per_weight=2)
     train(model, steps=3)
     other = prune_(perceptron(), SimulatedChip("taox-40nm", seed=2), pairs_per_weight=2)
@@ -184,6 +185,10 @@ def test_a_model_is_saved_and_loaded_and_copied_with_all_its_pairs():
         pruned_weights(model).values(), pruned_weights(other).values(), strict=True
     ):
         assert torch.equal(mine.mask, its.mask)
+    save(model, tmp_path / "model.safetensors")
+    single = prune_(perceptron(), SimulatedChip("taox-40nm", seed=2))
+    with pytest.raises(SettingError, match="pairs_per_weight"):
+        load_(single, tmp_path / "model.safetensors")
     twin = copy.deepcopy(model).eval()
     inputs = next(batches(1))[0]
     assert torch.equal(twin(inputs), model.eval()(inputs))

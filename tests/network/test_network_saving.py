@@ -1,6 +1,8 @@
 """Model and chip in one file: what is loaded gives the same outputs to the bit, without a pulse."""
 
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -365,6 +367,17 @@ def test_a_real_chip_keeps_its_own_state():
     assert torch.equal(conductances(model), cells)
     with pytest.raises(ChipError, match="real chip"):
         chip_of(model).restore(SimulatedChip().state())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o007, 0o660)])
+def test_others_may_read_a_model_as_any_file_of_its_owner(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        save(pruned(), tmp_path / "model.safetensors")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "model.safetensors").stat().st_mode) == mode
 
 
 def test_what_was_there_stays_where_a_model_cannot_be_written(tmp_path, monkeypatch):

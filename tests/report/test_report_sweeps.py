@@ -85,13 +85,36 @@ def test_the_crossing_is_where_straight_lines_meet(tmp_path: Path) -> None:
     ]
 
 
-def test_of_several_crossings_the_last_counts(tmp_path: Path) -> None:
-    heights = {0.0: 0.84, 0.1: 0.86, 0.2: 0.70, 0.3: 0.60}
-    varied = [exact("programmed", h, chip__programming_error=e) for e, h in heights.items()]
-    run = run_of(tmp_path, [*varied, exact("pruned", 0.85)])
+@pytest.mark.parametrize(
+    ("programmed", "pruned", "expected"),
+    [
+        # The last fall, whatever chance does before it.
+        ((0.84, 0.86, 0.70, 0.60), (0.85, 0.85, 0.85, 0.85), 0.1 + 0.1 / 16),
+        ((0.90, 0.80, 0.86, 0.60), (0.85, 0.85, 0.85, 0.85), 0.2 + 0.1 / 26),
+        # Nor where both have come down to guessing.
+        ((0.90, 0.80, 0.50, 0.101), (0.85, 0.84, 0.60, 0.100), 0.1 * 5 / 9),
+        ((0.90, 0.80, 0.10, 0.10), (0.85, 0.84, 0.10, 0.10), 0.1 * 5 / 9),
+        # A rise, where nothing falls.
+        ((0.79, 0.80, 0.80, 0.80), (0.90, 0.90, 0.70, 0.70), 0.15),
+        # A touch is no crossing.
+        ((0.98, 0.99, 0.97, 0.86), (0.99, 0.99, 0.99, 0.99), None),
+        ((0.90, 0.80, 0.85, 0.90), (0.80, 0.80, 0.80, 0.80), None),
+    ],
+)
+def test_of_several_crossings_the_last_fall_counts(
+    tmp_path: Path, programmed: tuple[float, ...], pruned: tuple[float, ...], expected: float | None
+) -> None:
+    errors = (0.0, 0.1, 0.2, 0.3)
+    run = run_of(tmp_path, [
+        exact(arm, height, chip__programming_error=error)
+        for arm, heights in (("programmed", programmed), ("pruned", pruned))
+        for error, height in zip(errors, heights, strict=True)
+    ])  # fmt: skip
     (crossing,) = crossings(sweeps(run)[0])
-    assert crossing.value == pytest.approx(0.1 + 0.1 * 0.01 / 0.16)
-    assert crossing.above
+    assert crossing.value == (None if expected is None else pytest.approx(expected))
+    # Above before it falls, and throughout where it is never below.
+    falls = programmed[0] > pruned[0] or max(programmed) > max(pruned)
+    assert crossing.above == falls
 
 
 def test_a_pruned_arm_that_moves_is_crossed_as_a_curve(tmp_path: Path) -> None:

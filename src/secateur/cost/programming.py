@@ -75,7 +75,7 @@ def formed_cells(chip: Chip) -> int:
 def pulses_to_write(
     network: nn.Module, technology: Technology, *, sample: int = 16_384, seed: int = 0
 ) -> dict[str, float]:
-    """Pulses per cell that writing and verifying a network's weights takes.
+    """Pulses that writing and verifying a network's weights takes, a pair each.
 
     A sample of the weights, evenly spaced and each over the largest of its layer, is written to a
     simulated chip: a whole network would take minutes and tell the same.
@@ -87,7 +87,7 @@ def pulses_to_write(
         seed: of the chip.
 
     Returns:
-        Mean number of "form", "set" and "reset" pulses per cell.
+        Number of "form", "set" and "reset" pulses, of all cells together.
 
     Raises:
         ModelError: where the network has no weights that could be on a chip.
@@ -100,24 +100,20 @@ def pulses_to_write(
     layer.weight = nn.Parameter(torch.cat([chosen, torch.ones(1)]).unsqueeze(1))
     chip = SimulatedChip(technology, seed=seed)
     program_(nn.Sequential(layer), chip)
-    return {kind: count / chip.placement.cells for kind, count in chip.ledger.totals().items()}
+    times = 2 * len(scaled) / chip.placement.cells
+    return {kind: times * count for kind, count in chip.ledger.totals().items()}
 
 
-def cost_of_writing(
-    technology: Technology, *, cells: int, pulses: Mapping[str, float]
-) -> ProgrammingCost:
+def cost_of_writing(technology: Technology, *, pulses: Mapping[str, float]) -> ProgrammingCost:
     """Forming and writing a trained network, each SET and RESET followed by a read.
 
     Args:
         technology: of the cells.
-        cells: that are written.
-        pulses: per cell, as `pulses_to_write` gives them.
+        pulses: as `pulses_to_write` gives them; a pulse forms a cell.
     """
-    counted = {kind: cells * share for kind, share in pulses.items()}
-    switching = counted["set"] + counted["reset"]
     return programming_cost(
-        technology, formed=min(cells, counted["form"]), form=counted["form"],
-        set_=counted["set"], reset=counted["reset"], verified=switching,
+        technology, formed=pulses["form"], form=pulses["form"], set_=pulses["set"],
+        reset=pulses["reset"], verified=pulses["set"] + pulses["reset"],
     )  # fmt: skip
 
 

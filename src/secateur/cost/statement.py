@@ -57,7 +57,7 @@ def statement(
         chip: that holds the pruned model.
         task: its name, to find what was published about it.
         search: pulses of the search.
-        writing: pulses per cell of writing trained weights instead, as `pulses_to_write`.
+        writing: pulses of writing trained weights instead, as `pulses_to_write`.
     """
     law = chip.technology
     cost = model.inference(trace, law)
@@ -139,16 +139,16 @@ def _in_short(model: CostModel, trace: Trace, chip: Chip) -> dict[str, Any]:
 
 
 def _programming(chip: Chip, search: Search, writing: Mapping[str, float]) -> dict[str, Any]:
-    law, cells = chip.technology, chip.placement.cells
+    law = chip.technology
     form = int(chip.ledger.form.sum())
-    written = cost_of_writing(law, cells=cells, pulses=writing)
+    written = cost_of_writing(law, pulses=writing)
     return {
         "forming": _entry(form, forming_cost(chip)),
         "search": {
             **_entry(search.pulses, programming_cost(law, set_=search.pulses)),
             "origin": search.origin,
         },
-        "write_and_verify": _entry(cells * sum(writing.values()), written),
+        "write_and_verify": _entry(sum(writing.values()), written),
     }
 
 

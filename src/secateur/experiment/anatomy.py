@@ -21,7 +21,10 @@ SEARCH_SEED = "search.seed"
 def anatomy_of(weight: PrunedWeight) -> dict[str, Any]:
     """One weight's mask beside a random one; see `secateur.topology.anatomy`."""
     mask = _outputs_first(weight)
-    outputs, inputs = degrees(mask)
+    outputs, _ = degrees(mask)
+    # All pairs of a weight are edges of its one input.
+    apart = mask.reshape(mask.shape[0], weight.pairs, -1, *mask.shape[2:])
+    _, inputs = degrees(apart.movedim(1, -1))
     kernel = mask[..., 0] | mask[..., 1] if weight.grain == "cell" else mask
     found: dict[str, Any] = {
         "output_dispersion": _number(dispersion(outputs, edges=mask.numel())),

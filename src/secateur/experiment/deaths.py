@@ -1,5 +1,6 @@
 """The ends of worker processes: said in words where the system ended one, and with their parent."""
 
+import multiprocessing
 import os
 import threading
 import time
@@ -64,7 +65,9 @@ class Tied(Generic[Given, Found]):
 
     def __call__(self, *given: Given.args, **named: Given.kwargs) -> Found:
         """What the work finds."""
-        if os.getppid() == self.sender:
+        parent = multiprocessing.parent_process()
+        # Known even where it has ended while this process was still starting.
+        if parent is not None and parent.pid == self.sender:
             _end_with(self.sender)
         return self.work(*given, **named)
 

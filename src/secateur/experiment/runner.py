@@ -226,10 +226,10 @@ def _in_turn(trials: list[Trial], recipe: Recipe) -> list[list[Trial]]:
     """Trials that train, those that do so for others first; then those that find their models."""
     folders = {trial.name: trained_in(trial, recipe) for trial in trials}
     times = Counter(folders.values())
-    first = {folders[trial.name]: trial.name for trial in reversed(trials)}
-    training = [trial for trial in trials if trial.name in first.values()]
+    first = set({folders[trial.name]: trial.name for trial in reversed(trials)}.values())
+    training = [trial for trial in trials if trial.name in first]
     training.sort(key=lambda trial: times[folders[trial.name]] == 1)
-    finding = [trial for trial in trials if trial.name not in first.values()]
+    finding = [trial for trial in trials if trial.name not in first]
     return [turn for turn in (training, finding) if turn]
 
 

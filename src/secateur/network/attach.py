@@ -300,8 +300,10 @@ def _by_height(weights: Sequence[PlainWeight]) -> list[PlainWeight]:
 
 
 def _check_pairs(pairs: int, weights: Sequence[PlainWeight]) -> None:
-    if pairs < 1:
-        raise SettingError(f"pairs_per_weight is {pairs}", remedy="Give 1 or more")
+    if not isinstance(pairs, int) or pairs < 1:
+        raise SettingError(
+            f"pairs_per_weight is {pairs!r}", remedy="Give a whole number, 1 or more"
+        )
     for plain in weights:
         grouped = plain.inputs_first and plain.outputs > plain.value.shape[1]
         if pairs > 1 and grouped:

@@ -171,6 +171,8 @@ def _settings(model: nn.Module) -> dict[str, Any]:
                 "circuit": in_words(module.circuit), "seed": module.seed,
                 "dtype": str(module.dtype),
             }  # fmt: skip
+            if module.pairs > 1:
+                found[name]["pairs_per_weight"] = module.pairs
         if isinstance(module, PrunedWeight):
             found[name] |= {"grain": module.grain, "search": _place(module, searches)}
         if isinstance(module, DigitalWeight):

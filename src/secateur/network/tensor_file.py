@@ -1,5 +1,6 @@
 """Tensors and words in one safetensors file, whole or not there; loading executes nothing."""
 
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,8 +21,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with whole(path) as partial:
         try:
-            # From where the tensors are: no second copy of them in memory.
+            partial.touch()
+            mode = stat.S_IMODE(partial.stat().st_mode)
+            # From where the tensors are: no second copy of them in memory. Its file is for its
+            # owner alone, whatever the umask says.
             save_file(plain, partial, dict(metadata))
+            partial.chmod(mode)
         except SafetensorError as error:
             raise OSError(str(error)) from error
 

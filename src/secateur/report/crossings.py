@@ -13,8 +13,8 @@ class Crossing:
     Args:
         pruned: the pruned arm.
         programmed: the programmed arm.
-        value: the setting from which on the interpolated mean stays below the pruned one, or where
-            it rises above it for good; None where they do not meet.
+        value: the setting where the interpolated mean falls below the pruned one for the last time,
+            or if it never does, rises above it; None where they do not cross.
         overlap: between which values the 95 % intervals overlap; None where that is unknown.
         height: the accuracy at the crossing, a fraction of 1.
         above: whether the programmed arm is the better one before; where they do not meet, always.
@@ -47,15 +47,18 @@ def crossings(sweep: Sweep) -> list[Crossing]:
 def _crossing(pruned: Curve, programmed: Curve) -> Crossing:
     grid, gap, heights = _gap(pruned, programmed)
     value = height = None
-    above = bool(gap) and gap[0] >= 0
-    # The last counts: before it curves that lie close cross by chance.
-    for (left, right), (one, other), (low, high) in zip(
-        pairwise(grid), pairwise(gap), pairwise(heights), strict=True
-    ):
-        if one >= 0 > other or one < 0 <= other:
-            share = one / (one - other)
-            value, height = left + share * (right - left), low + share * (high - low)
-            above = one >= 0
+    # Where they only touch they do not cross.
+    apart = [(x, g, h) for x, g, h in zip(grid, gap, heights, strict=True) if g]
+    above = bool(apart) and apart[0][1] > 0
+    changes = [(left, right) for left, right in pairwise(apart) if (left[1] > 0) != (right[1] > 0)]
+    falls = [change for change in changes if change[0][1] > 0]
+    if changes:
+        # The last fall counts: before it curves that lie close cross by chance, and so they do
+        # after it where both have come down to guessing.
+        (left, one, low), (right, other, high) = (falls or changes)[-1]
+        share = one / (one - other)
+        value, height = left + share * (right - left), low + share * (high - low)
+        above = one > 0
     return Crossing(
         pruned.name, programmed.name, value, _overlap(pruned, programmed), height, above
     )
