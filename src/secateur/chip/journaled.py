@@ -20,6 +20,7 @@ from secateur.chip.command import (
     RemembersCommands,
     carry_out,
     given_so_far,
+    parted,
     raw,
     region_of,
 )
@@ -74,6 +75,7 @@ class JournaledChip(Chip):
         self._under_way = UnderWay(chip, journal, self.notes)
         self._asked = Asked(journal)
         recalling.check_owner(chip, journal)
+        self._most = recalling.most_cells(chip, journal)
         known = self.placement.cells
         if not (chip.saves or isinstance(chip, RemembersCommands)):
             recalling.recall_places(chip, journal)
@@ -121,7 +123,8 @@ class JournaledChip(Chip):
     def place(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:
         """See `Chip.place`; where the chip is formed apart, by commands of the journal's own."""
         asked = {"name": name, "shape": list(shape), "inputs_first": inputs_first}
-        region = region_of(self.chip, self._give(Command("place", parameters=asked)))
+        (placed,) = self._give(Command("place", parameters=asked))
+        region = region_of(self.chip, placed)
         if isinstance(self.chip, FormedApart):
             cells = torch.arange(region.cells.start, region.cells.stop)
             if not bool(self.conducting(cells).any()):
@@ -149,7 +152,7 @@ class JournaledChip(Chip):
         self._send(Command("reset", self._checked(cells)))
 
     def switch(self, cells: Tensor, up: Tensor) -> None:
-        """See `Chip.switch`: one command in the journal."""
+        """See `Chip.switch`: one command in the journal, or as few as it takes."""
         self._send(Command("switch", self._checked(cells), up.cpu()))
 
     def switch_verify(self, cells: Tensor, up: Tensor) -> Tensor:
@@ -171,10 +174,10 @@ class JournaledChip(Chip):
     def write_verify(
         self, cells: Tensor, targets: Tensor, *, tolerance: float = 0.02, attempts: int = 10
     ) -> WriteReport:
-        """See `Chip.write_verify`: one command in the journal."""
+        """See `Chip.write_verify`: one command in the journal, or as few as it takes."""
         how = {"tolerance": tolerance, "attempts": attempts}
         command = Command("write_verify", self._checked(cells), targets.detach().float().cpu(), how)
-        return self._give(command).report()
+        return WriteReport.joined([outcome.report() for outcome in self._give(command)])
 
     # --- Reading -----------------------------------------------------------------------------
 
@@ -299,12 +302,17 @@ class JournaledChip(Chip):
     # --- Inside ------------------------------------------------------------------------------
 
     def _send(self, command: Command) -> None:
-        if len(command.cells):
-            self._issue(command)
+        for part in parted(command, self._most):
+            if len(part.cells):
+                self._issue(part)
 
-    def _give(self, command: Command) -> Outcome:
-        answer = self._issue(command)
-        return answer if isinstance(answer, Outcome) else self._under_way.last()
+    def _give(self, command: Command) -> list[Outcome]:
+        """Of each part, in their order."""
+        outcomes = []
+        for part in parted(command, self._most):
+            answer = self._issue(part)
+            outcomes.append(answer if isinstance(answer, Outcome) else self._under_way.last())
+        return outcomes
 
     def _issue(self, command: Command, ending: str = "") -> Outcome | Answer:
         """Gives a command, unless it was given already: an outcome where it is known."""

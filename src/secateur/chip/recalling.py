@@ -29,6 +29,17 @@ def check_owner(chip: Chip, journal: Journal) -> None:
         )  # fmt: skip
 
 
+def most_cells(chip: Chip, journal: Journal) -> int | None:
+    """Cells that a command of the run may name: what its first process has found to be possible.
+
+    So that a command that goes in parts goes in the same ones whenever the run comes to it again.
+    """
+    written = journal.note("most cells")
+    if written is None and chip.most_cells is not None:
+        journal.set_note("most cells", written := str(chip.most_cells))
+    return None if written is None else int(written)
+
+
 def recall_places(chip: Chip, journal: Journal) -> None:
     """Allots the weights that a journal has placed and the chip does not know, without a pulse.
 

@@ -230,11 +230,12 @@ class Server:
             checked_kind(header["kind"]), _cells(arrays[0]), arrays[1] if arrays[1:] else None,
             dict(header["parameters"]),
         )  # fmt: skip
-        reached = len(command.cells)
+        reached, whose = len(command.cells), ""
         if command.kind == "place":
             reached = 2 * math.prod(command.parameters["shape"])
+            whose = " of one weight"
         # Before a pulse: what is done and cannot be told would stay in doubt.
-        self._check_answer(f"the counts of {reached} cells", _COUNTS * reached)
+        self._check_answer(f"the counts of {reached} cells{whose}", _COUNTS * reached)
         self._hold_back(before)
         answer = self._memory.issue(identity, command)
         outcome = answer.result()
@@ -318,8 +319,8 @@ class Server:
             raise ChipError(
                 f"The answer would be {what}, {size} bytes, and {self._owner.most} are allowed",
                 where=self.address, cause="more cells or inputs in one request than it holds",
-                remedy="Give fewer at a time, as by a smaller batch; or serve the board with "
-                "larger `Limits`",
+                remedy="Give fewer at a time, as by a smaller batch; or give larger `Limits` to "
+                "the board's `Server` and to `RemoteChip`",
             )  # fmt: skip
 
     def _region(self, header: dict[str, Any]) -> Region:
