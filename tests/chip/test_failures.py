@@ -309,3 +309,24 @@ def test_failures_that_are_told_late_are_told_late_again(tmp_path, monkeypatch, 
         assert again.position == position
         again.close()
         assert pulses(chip) == given
+
+
+# --- Going back --------------------------------------------------------------------------------
+
+
+def test_a_process_does_not_go_back_behind_its_own_commands(tmp_path):
+    """They would be given again; a process that opens the journal anew knows them."""
+    chip, path = ForgetfulBoard(seed=1), tmp_path / "j"
+    board = begun(chip, path)
+    state = board.state()
+    board.close()
+    board = begun(chip, path)
+    board.set(FIRST)
+    with pytest.raises(ChipError, match="has given 3 commands, and would go to 2"):
+        board.restore(state)
+    board.close()
+    again = JournaledChip(chip, Journal(path, synchronous="normal"))
+    again.restore(state)
+    again.set(FIRST)
+    again.close()
+    assert int(chip.true.ledger.set.max()) == 1

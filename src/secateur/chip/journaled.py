@@ -104,8 +104,14 @@ class JournaledChip(Chip):
         """Goes on with the run's command of that number; those before are not gone through again.
 
         Raises:
-            ChipError: where the journal has not that many commands.
+            ChipError: where the journal has not that many, or this process has given more.
         """
+        if not self.saves and position < self._position > self._given:
+            raise ChipError(
+                f"This process has given {self._position} commands, and would go to {position}",
+                where=str(self._journal.path), cause="a state that was restored without a restart",
+                remedy="Close the chip, open it and its journal anew, and restore there",
+            )  # fmt: skip
         if not self.saves and position > self._given:
             raise ChipError(
                 f"The saved run has given {position} commands, its journal knows {self._given}",
