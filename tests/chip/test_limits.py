@@ -2,9 +2,21 @@
 
 import pytest
 import torch
-from served import serving
+from boards import FalteringBoard
+from served import serving, serving_driven
+from torch import nn
 
-from secateur.chip import Chip, Command, FixedVoltage, SimulatedChip
+import secateur as st
+from secateur.chip import (
+    Chip,
+    Command,
+    FixedVoltage,
+    Journal,
+    JournaledChip,
+    SimulatedChip,
+    VoltageRamp,
+)
+from secateur.chip.command import parted
 from secateur.chip.remote import RemoteChip
 from secateur.chip.window import Window
 from secateur.chip.wire import Limits
@@ -22,7 +34,8 @@ def server(tmp_path):
 
 
 def opened(server) -> RemoteChip:
-    return RemoteChip(server.address, patience=0.5, timeout=2.0)
+    token = "of this run and no other"
+    return RemoteChip(server.address, token=token, patience=0.5, timeout=2.0)
 
 
 def filled(chip: Chip) -> Chip:
@@ -58,13 +71,13 @@ def test_what_does_not_fit_is_refused_at_once_and_nothing_is_given(server):
     sent = chip._link._number
     how = {"width": 1e-6, "compliance": 1e-4}
     for refused in (
-        lambda: chip.reset(every),
-        lambda: chip.switch(every, every % 2 == 0),
+        lambda: chip.issue("a", Command("reset", every)),
+        lambda: chip.issue("b", Command("switch", every, every % 2 == 0)),
         lambda: chip.ramp(every[:2], voltages=[1.0] * 2000, **how),
         lambda: chip.multiply(region, torch.zeros(200, 10), key=1),
         lambda: chip.place("x" * 5000, (2, 2)),
     ):
-        with pytest.raises(ChipError, match=r"are allowed.*Name fewer cells"):
+        with pytest.raises(ChipError, match=r"are allowed.*Name fewer cells.*`RemoteChip`"):
             refused()
     # Nothing was sent.
     assert chip._link._number == sent
@@ -94,13 +107,130 @@ def test_an_answer_that_does_not_fit_is_refused_before_the_chip_does_anything(se
     chip.close()
 
 
-def test_a_client_that_accepts_less_is_given_less(tmp_path, monkeypatch):
+def test_a_client_that_accepts_less_is_given_less(tmp_path):
     """The smaller of the two limits holds."""
     with serving(tmp_path / "b", limits=Limits(array=1 << 30)) as server:
-        monkeypatch.setattr("secateur.chip.link.Limits", lambda *a: Limits(*(a or (1 << 20, 4096))))
-        chip = filled(opened(server))
+        chip = filled(RemoteChip(server.address, limits=Limits(array=4096)))
         assert chip._link.most == 4096
         assert chip.ledger.totals()["reset"] == server.board.chip.ledger.totals()["reset"] > 0
         with pytest.raises(ChipError, match="The answer would be"):
             chip.place("large", (20, 20))
+        chip.close()
+
+
+# --- Commands in parts -------------------------------------------------------------------------
+
+
+def test_a_command_in_parts_is_all_of_it_in_order_and_keeps_its_pairs():
+    cells, up = torch.arange(100, 200), torch.arange(100) % 3 == 0
+    command = Command("switch", cells, up)
+    parts = parted(command, 31)
+    assert [len(part.cells) for part in parts] == [30, 30, 30, 10]
+    assert torch.equal(torch.cat([part.cells for part in parts]), cells)
+    assert torch.equal(torch.cat([part.values for part in parts]), up)
+    assert parted(command, 100) == parted(command, None) == [command]
+
+
+def worked(chip: Chip) -> tuple[torch.Tensor, ...]:
+    """800 cells, every kind of command given to all at once."""
+    for n in range(REGIONS):
+        chip.place(f"w{n}", (10, 10))
+    every = torch.arange(800)
+    law = chip.technology
+    ramp = VoltageRamp(step=0.2).voltages(law)
+    chip.ramp(every, voltages=ramp, width=law.forming_width, compliance=law.compliance_current)
+    chip.form(every, voltage=2.0, width=1e-6, compliance=1e-4)
+    chip.reset(every)
+    chip.set(every.flip(0))
+    chip.switch(every, every % 3 == 0)
+    formed = every[chip.conducting(every)]
+    targets = torch.linspace(5e-6, 5e-5, len(formed))
+    report = chip.write_verify(formed, targets, tolerance=0.02, attempts=2)
+    return torch.tensor(report.pulses), report.missed, chip.read_back(every)
+
+
+@pytest.mark.parametrize("journaled", [False, True])
+def test_what_is_given_in_parts_does_what_it_does_in_one(server, tmp_path, journaled):
+    own = SimulatedChip("taox-40nm", seed=3, forming=FixedVoltage(0.5))
+    chip: Chip = opened(server)
+    if journaled:
+        chip = JournaledChip(chip, Journal(tmp_path / "j"))
+    assert all(map(torch.equal, worked(own), worked(chip)))
+    for kind in ("form", "set", "reset"):
+        assert torch.equal(getattr(chip.ledger, kind), getattr(own.ledger, kind))
+    if journaled:
+        assert max(len(entry.command.cells) for entry in chip.journal.entries()) == 340
+        assert chip.journal.counts(800).totals() == own.ledger.totals()
+    chip.close()
+
+
+def searched(chip: Chip) -> list[torch.Tensor]:
+    """A network whose masks take more cells than a command may name, and then all the others."""
+    torch.manual_seed(0)
+    layers = [nn.Linear(12, 12, bias=False) for _ in range(6)]
+    model = st.prune_(nn.Sequential(*layers), chip, keep_fraction=0.3)
+    with torch.no_grad():
+        for scores in model.parameters():
+            scores.neg_()
+    st.settle_(model)
+    return [chip.status(region) for region in chip.placement.regions]
+
+
+def test_a_network_of_more_cells_than_a_command_may_name_is_pruned_and_gone_through_again(
+    tmp_path,
+):
+    """By another process too: in the same parts, though more would go by now; nothing is given."""
+    own = JournaledChip(
+        SimulatedChip("taox-40nm", seed=3, forming=FixedVoltage(0.5)), Journal(tmp_path / "own")
+    )
+    states = searched(own)
+    totals = own.ledger.totals()
+    assert max(len(e.command.cells) for e in own.journal.entries() if e.command.cells.any()) > 340
+    for limits in (LIMITS, Limits(header=4096)):
+        with serving(tmp_path / "b", limits=limits) as server:
+            chip = JournaledChip(opened(server), Journal(tmp_path / "j"))
+            assert all(map(torch.equal, searched(chip), states))
+            assert server.board.chip.ledger.totals() == totals
+            assert chip.journal.counts(chip.placement.cells).totals() == totals
+            chip.close()
+
+
+def test_a_part_that_fails_is_finished_before_the_next(tmp_path):
+    """It has an id of its own, by which a second process goes on."""
+    board = FalteringBoard(seed=1)
+    with serving_driven(board, tmp_path / "s", limits=Limits(array=1024)) as server:
+
+        def program(chip: JournaledChip) -> None:
+            for n in range(3):
+                chip.place(f"w{n}", (6, 7))
+            chip.reset(torch.arange(252))
+            chip.set(torch.arange(252))
+            chip.flush()
+
+        chip = JournaledChip(opened(server), Journal(tmp_path / "j"))
+        with pytest.raises(ChipError, match="does not answer"):
+            program(chip)
+        chip._journal.close()
+        again = JournaledChip(opened(server), Journal(tmp_path / "j"))
+        program(again)
+        sets = [e for e in server.memory.journal.entries() if e.command.kind == "set"]
+        first = again.journal.identity(6)
+        assert [e.identity.removeprefix(first[:-1]) for e in sets] == ["6", "6+", "7", "8"]
+        assert [len(e.command.cells) for e in sets if e.identity[-1] != "+"] == [84, 84, 84]
+        again.close()
+    high = torch.cat([board.true.status(r).view(-1) for r in board.placement.regions])
+    assert float((high == Chip.HIGH).float().mean()) > 0.95
+
+
+def test_a_weight_that_no_message_can_tell_of_is_refused_with_what_helps(tmp_path):
+    """Larger limits at both ends."""
+    with serving(tmp_path / "b", limits=Limits(array=4096)) as server:
+        chip = opened(server)
+        with pytest.raises(ChipError, match=r"800 cells of one weight.*larger `Limits` to the"):
+            chip.place("large", (20, 20))
+        chip.close()
+    large = Limits(array=9600)
+    with serving(tmp_path / "b", limits=large) as server:
+        chip = RemoteChip(server.address, limits=large)
+        assert chip.read(chip.place("large", (20, 20)), key=1).shape == (20, 20, 2)
         chip.close()

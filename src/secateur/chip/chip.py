@@ -42,6 +42,11 @@ class WriteReport:
     pulses: int
     missed: Tensor
 
+    @classmethod
+    def joined(cls, parts: Sequence["WriteReport"]) -> "WriteReport":
+        """Of a write that was given in parts."""
+        return cls(sum(part.pulses for part in parts), torch.cat([part.missed for part in parts]))
+
 
 class Chip(ABC):
     """Cells that only pulses can change, and every pulse counted.
@@ -64,6 +69,8 @@ class Chip(ABC):
 
     # Whether `restore` can bring the cells back: those of a real chip only pulses can change.
     saves: bool = False
+    # Cells that one command with an id may name, None for any number. More go in several.
+    most_cells: int | None = None
 
     @abstractmethod
     def place(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
@@ -212,6 +212,22 @@ def carry_out(chip: Chip, command: Command) -> Outcome:
     counts = command.each_once() if before is None else counts_of(chip.ledger, cells) - before
     assert counts is not None
     return Outcome("done", cells, counts, missed=missed)
+
+
+def parted(command: Command, most: int | None) -> list[Command]:
+    """A command as several that name at most so many cells each, pairs kept together.
+
+    Args:
+        command: whose pulses are independent from pair to pair; a `place` names no cells.
+        most: cells, 2 or more; None for any number.
+    """
+    if most is None or len(command.cells) <= most:
+        return [command]
+    cells = torch.split(command.cells, most - most % 2)
+    if command.values is None:
+        return [replace(command, cells=some) for some in cells]
+    values = torch.split(command.values, most - most % 2)
+    return [replace(command, cells=c, values=v) for c, v in zip(cells, values, strict=True)]
 
 
 def given_so_far(chip: Chip) -> tuple[int, ...]:

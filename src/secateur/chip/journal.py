@@ -187,6 +187,16 @@ class Journal:
 
     # --- Reading -----------------------------------------------------------------------------
 
+    def gone_on_after(self, position: int) -> bool:
+        """Whether pulses of a later command of the run have been given, or may have been."""
+        self.flush()
+        row = self._base.execute(
+            "SELECT 1 FROM commands WHERE id LIKE ? AND CAST(SUBSTR(id, ?) AS INTEGER) > ? "
+            "AND (how IS NULL OR how IN ('done', 'read back')) LIMIT 1",
+            (f"{self.run}:%", len(self.run) + 2, position),
+        ).fetchone()
+        return row is not None
+
     def entry(self, identity: str) -> Entry | None:
         """A command by its id."""
         self.flush()

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from secateur.chip import doubt, recalling
+from secateur.chip import doubt, failures, recalling
 from secateur.chip.answers import Answers
+from secateur.chip.asked import Asked
 from secateur.chip.cells import refuse_foreign, refuse_repeated
 from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
 from secateur.chip.command import (
@@ -17,9 +18,9 @@ from secateur.chip.command import (
     FormedApart,
     Outcome,
     RemembersCommands,
-    UnansweredError,
     carry_out,
     given_so_far,
+    parted,
     raw,
     region_of,
 )
@@ -27,6 +28,7 @@ from secateur.chip.journal import Journal
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Region
 from secateur.chip.state import ChipState, first_difference
+from secateur.chip.under_way import UnderWay
 from secateur.chip.window import Window
 from secateur.errors import ChipError, SecateurError, SettingError
 
@@ -43,8 +45,9 @@ class JournaledChip(Chip):
 
     On opening, a driver that begins anew is told where its weights lie (`secateur.chip.recalling`),
     and commands in doubt are resolved (`secateur.chip.doubt`); `notes` says how. So are those that
-    fail later. A simulated chip in memory dies with its process and is brought back by `restore`:
-    its commands after that are given anew.
+    fail later; where the program caught the failure and went on, it is told the same again
+    (`secateur.chip.failures`). A simulated chip in memory dies with its process and is brought back
+    by `restore`: its commands after that are given anew.
 
     Args:
         chip: any. A deep copy is one of it, without the journal; a real chip is shared.
@@ -69,12 +72,10 @@ class JournaledChip(Chip):
         self._answers = Answers(journal)
         # Positions whose answers are not needed since the state was saved, and whether it was.
         self._past, self._saved = (0, 0), False
-        self._sent: list[tuple[str, Answer]] = []
-        # SET and RESET pulses of each cell that were asked for up to the position; None: not known.
-        self._asked: Tensor | None = None
-        # Whether a command has failed, and nobody knows after how many of its pulses.
-        self._failed = False
+        self._under_way = UnderWay(chip, journal, self.notes)
+        self._asked = Asked(journal)
         recalling.check_owner(chip, journal)
+        self._most = recalling.most_cells(chip, journal)
         known = self.placement.cells
         if not (chip.saves or isinstance(chip, RemembersCommands)):
             recalling.recall_places(chip, journal)
@@ -91,7 +92,7 @@ class JournaledChip(Chip):
     @property
     def journal(self) -> Journal:
         """The journal, complete: waits for commands that are under way."""
-        self._note_outcomes(wait=True)
+        self._under_way.note(wait=True)
         return self._journal
 
     @property
@@ -103,8 +104,14 @@ class JournaledChip(Chip):
         """Goes on with the run's command of that number; those before are not gone through again.
 
         Raises:
-            ChipError: where the journal has not that many commands.
+            ChipError: where the journal has not that many, or this process has given more.
         """
+        if not self.saves and position < self._position > self._given:
+            raise ChipError(
+                f"This process has given {self._position} commands, and would go to {position}",
+                where=str(self._journal.path), cause="a state that was restored without a restart",
+                remedy="Close the chip, open it and its journal anew, and restore there",
+            )  # fmt: skip
         if not self.saves and position > self._given:
             raise ChipError(
                 f"The saved run has given {position} commands, its journal knows {self._given}",
@@ -114,14 +121,16 @@ class JournaledChip(Chip):
         if position != self._position:
             # Otherwise what was read to come here is read again by whoever comes here again.
             self._answers.clear()
-        self._position, self._asked = position, None
+        self._position = position
+        self._asked.forget()
 
     # --- Programming -------------------------------------------------------------------------
 
     def place(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:
         """See `Chip.place`; where the chip is formed apart, by commands of the journal's own."""
         asked = {"name": name, "shape": list(shape), "inputs_first": inputs_first}
-        region = region_of(self.chip, self._give(Command("place", parameters=asked)))
+        (placed,) = self._give(Command("place", parameters=asked))
+        region = region_of(self.chip, placed)
         if isinstance(self.chip, FormedApart):
             cells = torch.arange(region.cells.start, region.cells.stop)
             if not bool(self.conducting(cells).any()):
@@ -149,7 +158,7 @@ class JournaledChip(Chip):
         self._send(Command("reset", self._checked(cells)))
 
     def switch(self, cells: Tensor, up: Tensor) -> None:
-        """See `Chip.switch`: one command in the journal."""
+        """See `Chip.switch`: one command in the journal, or as few as it takes."""
         self._send(Command("switch", self._checked(cells), up.cpu()))
 
     def switch_verify(self, cells: Tensor, up: Tensor) -> Tensor:
@@ -171,10 +180,10 @@ class JournaledChip(Chip):
     def write_verify(
         self, cells: Tensor, targets: Tensor, *, tolerance: float = 0.02, attempts: int = 10
     ) -> WriteReport:
-        """See `Chip.write_verify`: one command in the journal."""
+        """See `Chip.write_verify`: one command in the journal, or as few as it takes."""
         how = {"tolerance": tolerance, "attempts": attempts}
         command = Command("write_verify", self._checked(cells), targets.detach().float().cpu(), how)
-        return self._give(command).report()
+        return WriteReport.joined([outcome.report() for outcome in self._give(command)])
 
     # --- Reading -----------------------------------------------------------------------------
 
@@ -229,11 +238,9 @@ class JournaledChip(Chip):
         """See `Chip.spent`."""
         if self.saves:
             return self.chip.spent()
-        if self._asked is None:
-            self._note_outcomes(wait=True)
-            cells = self.placement.cells
-            self._asked = recalling.asked_before(self._journal, self._position, cells=cells)
-        return self._asked
+        if not self._asked.known:
+            self._under_way.note(wait=True)
+        return self._asked.counts(self._position, cells=self.placement.cells)
 
     def to(self, device: torch.device) -> None:
         """See `Chip.to`."""
@@ -280,7 +287,7 @@ class JournaledChip(Chip):
 
     def flush(self) -> None:
         """Waits for commands that are under way, and writes what has become of them."""
-        self._note_outcomes(wait=True)
+        self._under_way.note(wait=True)
         self._journal.flush()
 
     def close(self) -> None:
@@ -301,92 +308,85 @@ class JournaledChip(Chip):
     # --- Inside ------------------------------------------------------------------------------
 
     def _send(self, command: Command) -> None:
-        if len(command.cells):
-            self._issue(command)
+        for part in parted(command, self._most):
+            if len(part.cells):
+                self._issue(part)
 
-    def _give(self, command: Command) -> Outcome:
-        answer = self._issue(command)
-        # Nobody else is to be told of a refusal.
-        return answer if isinstance(answer, Outcome) else self._outcome(*self._sent.pop())
+    def _give(self, command: Command) -> list[Outcome]:
+        """Of each part, in their order."""
+        outcomes = []
+        for part in parted(command, self._most):
+            answer = self._issue(part)
+            outcomes.append(answer if isinstance(answer, Outcome) else self._under_way.last())
+        return outcomes
 
     def _issue(self, command: Command, ending: str = "") -> Outcome | Answer:
         """Gives a command, unless it was given already: an outcome where it is known."""
         identity = self._journal.identity(self._position) + ending
         known = self._journal.entry(identity) if self._ahead() else None
-        if known is not None and known.command.digest() == command.digest():
+        same = known is not None and known.command.digest() == command.digest()
+        if known is not None and same:
+            if (told := failures.told(self._journal, identity)) is not None:
+                return self._fail_again(identity, *told)
             outcome = known.outcome
             if outcome is not None and outcome.how in ("done", "read back"):
+                # What had failed before, the program was told before it gave this one.
+                self._under_way.note(wait=False)
                 rest = doubt.rest_of(command, outcome) if outcome.how == "read back" else None
                 self._count(command, ending)
                 if rest is None:
                     self._position += 1
                     return outcome
                 return self._issue(rest, ending + "+")
-        if self._failed:
-            # Before another command hides what the cells tell of it.
-            self._note_outcomes(wait=True)
-            self.notes += doubt.resolve(self.chip, self._journal)
-            self._failed = False
-        self._note_outcomes(wait=False)
+        if (same or known is None) and self._ahead():
+            failures.refuse_late(self._journal, self._position, command)
+        self._under_way.go_on()
         self._journal.begin(
             identity, command, reason=self.reason, answers=self._answers.held(), forget=self._past
         )
         self._answers.clear()
         self._past = (0, 0)
         self._position += 1
-        asked = isinstance(self.chip, RemembersCommands)
-        # A chip in memory dies with its process, and what it was given in part with it.
-        before = None if asked or self.saves else given_so_far(self.chip)
+        remembers = isinstance(self.chip, RemembersCommands)
+        before = None if remembers or self.saves else given_so_far(self.chip)
         try:
-            if isinstance(self.chip, RemembersCommands):
-                answer = self.chip.issue(identity, command)
-                self._sent.append((identity, answer))
-                self._count(command, ending)
-                return answer
-            outcome = carry_out(self.chip, command)
+            given = self._carry_out(identity, command)
         except BaseException as error:
-            # In doubt, until the chip is asked or the cells are read: what has no answer, what has
-            # failed after its first pulses, and what has failed in a way that no driver means.
-            self._failed, self._asked = not self.saves, None
-            if isinstance(error, SecateurError) and not isinstance(error, UnansweredError):
-                self._failed = before is not None and given_so_far(self.chip) != before
-                if not self._failed:
-                    self._journal.end(identity, Outcome.without(command, "refused"))
+            self._asked.forget()
+            pulsed = before is not None and given_so_far(self.chip) != before
+            self._under_way.fail(identity, error, pulsed=pulsed, late=False)
             raise
-        self._journal.end(identity, outcome, at_once=not self.saves)
+        if isinstance(given, Outcome):
+            self._journal.end(identity, given, at_once=not self.saves)
         self._count(command, ending)
-        return outcome
+        return given
+
+    def _carry_out(self, identity: str, command: Command) -> Outcome | Answer:
+        if not isinstance(self.chip, RemembersCommands):
+            return carry_out(self.chip, command)
+        answer = self.chip.issue(identity, command)
+        self._under_way.add(identity, answer)
+        return answer
+
+    def _fail_again(self, identity: str, error: SecateurError, late: bool) -> Answer:
+        """Leaves the cells alone, and tells the program what it was told before it went on."""
+        self._position += 1
+        self._asked.forget()
+        self.notes.append(f"Not given, since the run went on after it had failed: {error}")
+        if not late:
+            raise error
+        failed = failures.Failed(error)
+        self._under_way.add(identity, failed)
+        return failed
 
     def _count(self, command: Command, ending: str) -> None:
-        if command.kind in ("place", "write_verify"):
-            self._asked = None
-        elif self._asked is not None and not ending:
+        if not ending:
             # The rest of a command was asked for with it.
-            recalling.add_asked(self._asked, command, None)
+            self._asked.add(command)
 
     def _ahead(self) -> bool:
         """Whether an earlier process has been here."""
         return self._position < self._given
-
-    def _outcome(self, identity: str, answer: Answer) -> Outcome:
-        try:
-            outcome = answer.result()
-        except BaseException as error:
-            # In doubt where there is no answer, be it for Ctrl-C.
-            if isinstance(error, UnansweredError) or not isinstance(error, SecateurError):
-                self._failed = True
-            elif (entry := self._journal.entry(identity)) is not None:
-                self._journal.end(identity, Outcome.without(entry.command, "refused"))
-            raise
-        self._journal.end(identity, outcome, at_once=False)
-        if outcome.possible is not None and (entry := self._journal.entry(identity)) is not None:
-            # It was in doubt over there, and nobody has told that yet.
-            self.notes.append(doubt.in_words(entry.command, outcome))
-        return outcome
-
-    def _note_outcomes(self, *, wait: bool) -> None:
-        while self._sent and (wait or self._sent[0][1].done()):
-            self._outcome(*self._sent.pop(0))
 
     def _answer(self, question: bytes, read: Callable[[], Tensor]) -> Tensor:
         if self.saves:

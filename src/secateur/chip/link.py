@@ -71,6 +71,7 @@ class Link:
         patience: seconds without a word after which a new connection is made; a board at work
             says so every second.
         timeout: seconds without a word after which it is given up.
+        limits: of the messages that are accepted here.
 
     Raises:
         SettingError: for an address that others can reach, without keys.
@@ -81,7 +82,7 @@ class Link:
     def __init__(
         self, address: str, *, owner: str, token: str,
         on_greeting: Callable[[dict[str, Any]], None], keys: Path | None = None,
-        patience: float = 10.0, timeout: float = 60.0,
+        patience: float = 10.0, timeout: float = 60.0, limits: Limits,
     ) -> None:  # fmt: skip
         check_secured(address, keys)
         if len(token) < 16:
@@ -98,7 +99,7 @@ class Link:
         self._socket: zmq.Socket[bytes] | None = None
         self._monitor: Any = None
         # What is accepted here, and what the board accepts.
-        self._limits = self._there = Limits()
+        self._limits, self._there = limits, Limits()
         self._waiting: OrderedDict[int, Request] = OrderedDict()
         self._session, self._number = b"", 1
         self._progress = time.monotonic()

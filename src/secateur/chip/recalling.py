@@ -5,11 +5,8 @@ What a driver keeps of its cells ends with its process; the cells do not.
 
 import json
 
-import torch
-from torch import Tensor
-
 from secateur.chip.chip import Chip
-from secateur.chip.command import PULSES, Command, FormedApart, Outcome
+from secateur.chip.command import PULSES, FormedApart
 from secateur.chip.journal import Journal
 from secateur.chip.state import first_difference
 from secateur.errors import ChipError, SettingError
@@ -30,6 +27,17 @@ def check_owner(chip: Chip, journal: Journal) -> None:
             f"This is the journal of another chip: {found}", where=str(journal.path),
             remedy="Give the chip that it was begun with, or a new file",
         )  # fmt: skip
+
+
+def most_cells(chip: Chip, journal: Journal) -> int | None:
+    """Cells that a command of the run may name: what its first process has found to be possible.
+
+    So that a command that goes in parts goes in the same ones whenever the run comes to it again.
+    """
+    written = journal.note("most cells")
+    if written is None and chip.most_cells is not None:
+        journal.set_note("most cells", written := str(chip.most_cells))
+    return None if written is None else int(written)
 
 
 def recall_places(chip: Chip, journal: Journal) -> None:
@@ -69,31 +77,3 @@ def recall_counts(chip: Chip, journal: Journal, *, first: int) -> None:
         counts = journal.counts(total, possible=possible)
         for name in PULSES:
             getattr(chip.ledger, name)[first:] += getattr(counts, name)[first:]
-
-
-def asked_before(journal: Journal, position: int, *, cells: int) -> Tensor:
-    """SET and RESET pulses that a run's commands before a position have asked for, int32 (cells,).
-
-    A function of what was asked alone, whatever is uncertain about what was given.
-    """
-    found = torch.zeros(cells, dtype=torch.int32)
-    for entry in journal.entries():
-        run, _, number = entry.identity.rpartition(":")
-        # The rest of a command was asked for with it, but a write's pulses only the chip knows.
-        again = number.endswith("+") and entry.command.each_once() is not None
-        if run == journal.run and not again and int(number.rstrip("+")) < position:
-            add_asked(found, entry.command, entry.outcome)
-    return found
-
-
-def add_asked(found: Tensor, command: Command, outcome: Outcome | None) -> None:
-    """Adds the SET and RESET pulses of one command, unless it was not given."""
-    if outcome is not None and outcome.how in ("refused", "not given"):
-        return
-    once = command.each_once()
-    if once is not None:
-        found[command.cells] += once[1:].sum(dim=0, dtype=torch.int32)
-    elif outcome is not None:
-        # Only the chip knows how many pulses a write has taken.
-        given = outcome.counts if outcome.possible is None else outcome.counts + outcome.possible
-        found[outcome.cells] += given[1:].sum(dim=0, dtype=torch.int32)

@@ -15,14 +15,18 @@ from torch import Tensor
 
 from secateur.chip.cells import refuse_foreign, refuse_repeated
 from secateur.chip.chip import Chip, WriteReport
-from secateur.chip.command import PULSES, Command, Outcome, UnansweredError, region_of
+from secateur.chip.command import PULSES, Command, Outcome, UnansweredError, parted, region_of
 from secateur.chip.ledger import Ledger
 from secateur.chip.link import Link, Request
 from secateur.chip.placement import Geometry, Placement, Region
 from secateur.chip.products import check_inputs
 from secateur.chip.window import Window
+from secateur.chip.wire import Limits
 from secateur.device import Technology
 from secateur.errors import ChipError
+
+# Bytes of one cell's pulses of each kind.
+_COUNTS = 4 * len(PULSES)
 
 
 class RemoteChip(Chip):
@@ -41,6 +45,7 @@ class RemoteChip(Chip):
         patience: seconds without a word after which a new connection is made; a board at work
             says so every second.
         timeout: seconds without a word after which it is given up.
+        limits: of the messages that are accepted here; the smaller ones of both ends hold.
 
     Raises:
         ChipError: where nobody answers, or the board is another's.
@@ -50,7 +55,7 @@ class RemoteChip(Chip):
 
     def __init__(
         self, address: str, *, owner: str = "", token: str = "", keys: str | Path | None = None,
-        patience: float = 10.0, timeout: float = 60.0,
+        patience: float = 10.0, timeout: float = 60.0, limits: Limits | None = None,
     ) -> None:  # fmt: skip
         # Ids of commands that come without one must not have been used before.
         self._name = uuid.uuid4().hex
@@ -66,7 +71,7 @@ class RemoteChip(Chip):
         self._link = Link(
             address, owner=owner or self._name, token=token or secrets.token_hex(16),
             on_greeting=self._greeted, keys=None if keys is None else Path(keys), patience=patience,
-            timeout=timeout,
+            timeout=timeout, limits=limits or Limits(),
         )  # fmt: skip
 
     @property
@@ -76,6 +81,11 @@ class RemoteChip(Chip):
         if self._ledger is None:
             self._ledger = self._counted()
         return self._ledger
+
+    @property
+    def most_cells(self) -> int:  # type: ignore[override]
+        """See `Chip.most_cells`: as many as one message can tell the counts of."""
+        return self._link.most // _COUNTS
 
     # --- Commands with ids -------------------------------------------------------------------
 
@@ -107,7 +117,8 @@ class RemoteChip(Chip):
     def place(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:
         """See `Chip.place`."""
         asked = {"name": name, "shape": list(shape), "inputs_first": inputs_first}
-        return region_of(self, self._give(Command("place", parameters=asked)).result())
+        (placed,) = self._give(Command("place", parameters=asked))
+        return region_of(self, placed.result())
 
     def form(self, cells: Tensor, *, voltage: float, width: float, compliance: float) -> None:
         """See `Chip.form`."""
@@ -130,7 +141,7 @@ class RemoteChip(Chip):
         self._give(Command("reset", self._checked(cells)))
 
     def switch(self, cells: Tensor, up: Tensor) -> None:
-        """See `Chip.switch`; one message, not waited for."""
+        """See `Chip.switch`; sent, not waited for."""
         self._give(Command("switch", self._checked(cells), up.cpu()))
 
     def write_verify(
@@ -139,9 +150,8 @@ class RemoteChip(Chip):
         """See `Chip.write_verify`; the board has the procedure."""
         how = {"tolerance": tolerance, "attempts": attempts}
         aims = targets.detach().float().cpu()
-        return (
-            self._give(Command("write_verify", self._checked(cells), aims, how)).result().report()
-        )
+        parts = self._give(Command("write_verify", self._checked(cells), aims, how))
+        return WriteReport.joined([part.result().report() for part in parts])
 
     # --- Reading -----------------------------------------------------------------------------
 
@@ -212,14 +222,16 @@ class RemoteChip(Chip):
 
     # --- Inside ------------------------------------------------------------------------------
 
-    def _give(self, command: Command) -> "_Issued":
-        """A command with an id of this process; its refusal is raised by the next one."""
-        while self._sent and self._sent[0].done():
-            self._sent.pop(0).result()
-        self._count += 1
-        issued = self.issue(f"{self._name}/{self._count}", command)
-        self._sent.append(issued)
-        return issued
+    def _give(self, command: Command) -> "list[_Issued]":
+        """A command with an id of this process, or several; a refusal is raised by the next."""
+        parts = []
+        for part in parted(command, self.most_cells):
+            while self._sent and self._sent[0].done():
+                self._sent.pop(0).result()
+            self._count += 1
+            parts.append(self.issue(f"{self._name}/{self._count}", part))
+            self._sent.append(parts[-1])
+        return parts
 
     def _tell(self, identity: str) -> None:
         self._untold.pop(identity, None)
@@ -237,7 +249,7 @@ class RemoteChip(Chip):
 
     def _counted(self) -> Ledger:
         """The board's counts as they are when all that was asked is answered."""
-        total, part = self.placement.cells, self._link.most // (4 * len(PULSES))
+        total, part = self.placement.cells, self.most_cells
         requests = [
             self._link.ask("ledger", first=first, count=min(part, total - first))
             for first in range(0, max(total, 1), part)

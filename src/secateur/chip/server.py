@@ -87,8 +87,8 @@ class Server:
         self._lease, self._limits = lease, limits or Limits()
         self._owner: _Owner | None = None
         self._former: set[bytes] = set()
-        # Ids of commands that have failed, or were held back for one that had.
-        self._failed: set[str] = set()
+        # Whether commands were carried out whose sender may not know yet what became of them.
+        self._carried_out: dict[str, bool] = {}
         self._reception = Reception(address, keys=keys, limits=self._limits, beat=beat)
         self.address = self._reception.address
 
@@ -220,36 +220,44 @@ class Server:
         identity = header["id"]
         if not isinstance(identity, str) or not 0 < len(identity) <= 200:
             raise FrameError("A message was refused: a command without an id")
+        untold = header.get("untold", [])
+        if not isinstance(untold, list) or not all(isinstance(one, str) for one in untold):
+            raise FrameError("A message was refused: what nobody was told of is no list of ids")
+        before = [one for one in untold if one != identity]
+        known = {one: done for one, done in self._carried_out.items() if one in before}
+        self._carried_out = {**known, identity: False}
         command = Command(
             checked_kind(header["kind"]), _cells(arrays[0]), arrays[1] if arrays[1:] else None,
             dict(header["parameters"]),
         )  # fmt: skip
-        reached = len(command.cells)
+        reached, whose = len(command.cells), ""
         if command.kind == "place":
             reached = 2 * math.prod(command.parameters["shape"])
+            whose = " of one weight"
         # Before a pulse: what is done and cannot be told would stay in doubt.
-        self._check_answer(f"the counts of {reached} cells", _COUNTS * reached)
-        self._hold_back(identity, header.get("untold", []))
-        self._failed.add(identity)
+        self._check_answer(f"the counts of {reached} cells{whose}", _COUNTS * reached)
+        self._hold_back(before)
         answer = self._memory.issue(identity, command)
         outcome = answer.result()
-        self._failed.discard(identity)
+        self._carried_out[identity] = True
         about, found = outcome.parts()
         return {**about, "again": bool(getattr(answer, "again", False))}, found
 
-    def _hold_back(self, identity: str, untold: Any) -> None:
+    def _hold_back(self, untold: list[str]) -> None:
         """Refuses a command whose sender could not know that one before it has failed.
 
         Carried out, it would be finished before that one, which is given again later.
         """
-        if not isinstance(untold, list) or not all(isinstance(one, str) for one in untold):
-            raise FrameError("A message was refused: what nobody was told of is no list of ids")
-        if not self._failed.isdisjoint(untold):
-            self._failed.add(identity)
-            raise UnansweredError(
-                "This command was not given: one that was sent before it has failed",
-                remedy="See to that one, and resume",
-            )
+        for identity in untold:
+            if identity not in self._carried_out:
+                # Sent to a server that was there before this one.
+                found = self._memory.outcome_of(identity)
+                self._carried_out[identity] = found is not None and found.how == "done"
+            if not self._carried_out[identity]:
+                raise UnansweredError(
+                    "This command was not given: one that was sent before it has failed",
+                    remedy="See to that one, and resume",
+                )
 
     def _outcome_of(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         outcome = self._memory.outcome_of(str(header["id"]))
@@ -311,8 +319,8 @@ class Server:
             raise ChipError(
                 f"The answer would be {what}, {size} bytes, and {self._owner.most} are allowed",
                 where=self.address, cause="more cells or inputs in one request than it holds",
-                remedy="Give fewer at a time, as by a smaller batch; or serve the board with "
-                "larger `Limits`",
+                remedy="Give fewer at a time, as by a smaller batch; or give larger `Limits` to "
+                "the board's `Server` and to `RemoteChip`",
             )  # fmt: skip
 
     def _region(self, header: dict[str, Any]) -> Region:

@@ -106,8 +106,8 @@ def check_sizes(parts: Sequence[Any], limits: Limits, *, what: str) -> None:
             raise ChipError(
                 f"{what} takes {len(part)} bytes in one part of a message, and {most} are allowed",
                 cause="more cells, inputs or parameters in one request than its other end accepts",
-                remedy="Name fewer cells or give fewer inputs at a time; or serve the board with "
-                "larger `Limits`",
+                remedy="Name fewer cells or give fewer inputs at a time; or give larger `Limits` "
+                "to the board's `Server` and to `RemoteChip`",
             )  # fmt: skip
 
 
