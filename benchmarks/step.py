@@ -59,14 +59,15 @@ def channels_last() -> FashionNetwork:
 
 
 def pruned(
-    circuit: Circuit, *, grain: Grain = "pair", dead_band: float = 0.0, interval: int = 1
-) -> nn.Module:
+    circuit: Circuit, *, grain: Grain = "pair", pairs: int = 1, dead_band: float = 0.0,
+    interval: int = 1,
+) -> nn.Module:  # fmt: skip
     """The network on a 40 nm chip with its read noise, converters of 4 bits."""
     chip = SimulatedChip("taox-40nm", seed=0)
     rule = TopK(dead_band=dead_band)
     return prune_(
-        channels_last(), chip, grain=grain, rule=rule, interval=interval, circuit=circuit,
-        input_bits=4,
+        channels_last(), chip, grain=grain, pairs_per_weight=pairs, rule=rule, interval=interval,
+        circuit=circuit, input_bits=4,
     )  # fmt: skip
 
 
@@ -89,6 +90,7 @@ def main() -> None:
         "dense, channels last": channels_last(),
         "pairs, read per step": pruned(ReadPerStep(), **usual),
         "cells, read per step": pruned(ReadPerStep(), grain="cell", **usual),
+        "cells, two pairs a weight": pruned(ReadPerStep(), grain="cell", pairs=2, **usual),
         "pairs, read per product": pruned(ReadPerProduct(), **usual),
         "pairs, masks at every step": pruned(ReadPerStep()),
     }
