@@ -31,6 +31,11 @@ _SCHEMA = (
     "PRIMARY KEY (position, question)) WITHOUT ROWID",
     "CREATE TABLE stuck (cell INTEGER PRIMARY KEY, id TEXT NOT NULL, since REAL NOT NULL)",
 )  # fmt: skip
+# Journals that were begun without it take it up.
+_FAILURES = (
+    "CREATE TABLE IF NOT EXISTS failures (id TEXT PRIMARY KEY, told_at INTEGER NOT NULL, "
+    "kind TEXT NOT NULL, words TEXT NOT NULL)"
+)
 _COLUMNS = (
     "id, kind, cells, up, targets, parameters, reason, began, ended, how, reached, counts, "
     "possible, missed"
@@ -82,6 +87,8 @@ class Journal:
             schema=_SCHEMA, synchronous=synchronous,
         )  # fmt: skip
         self._ends: list[tuple[str, Outcome, float]] = []
+        with reported(self.path):
+            self._base.execute(_FAILURES)
         if self.note("run") is None:
             self.set_note("run", uuid.uuid4().hex)
         self.run: str = str(self.note("run"))
@@ -91,6 +98,7 @@ class Journal:
     def begin(
         self, identity: str, command: Command, *, reason: str = "",
         answers: Sequence[tuple[int, bytes, Tensor]] = (), forget: tuple[int, int] = (0, 0),
+        failures: Sequence[tuple[str, int, str, str]] = (),
     ) -> None:  # fmt: skip
         """Writes that a command is about to be given: durable when it returns.
 
@@ -100,6 +108,7 @@ class Journal:
             reason: why, in words.
             answers: (position, question, what was read), to be as durable as the command.
             forget: positions from and up to which answers are needed no more.
+            failures: (id, told at, kind, words) of commands after whose failure this one is given.
 
         Raises:
             FileError: where the id was used for another command, or the file cannot be written.
@@ -114,6 +123,7 @@ class Journal:
         with self._writing():
             self._base.execute("DELETE FROM answers WHERE position >= ? AND position < ?", forget)
             self._write_answers(answers)
+            self._base.executemany("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", failures)
             if known is not None:
                 self._base.execute(
                     "UPDATE commands SET how = NULL, ended = NULL WHERE id = ?", (identity,)
@@ -197,6 +207,13 @@ class Journal:
         ).fetchone()
         return row is not None
 
+    def failure(self, identity: str) -> tuple[int, str, str] | None:
+        """Where in the run a command's failure was told, its kind, and its words."""
+        found: tuple[int, str, str] | None = self._base.execute(
+            "SELECT told_at, kind, words FROM failures WHERE id = ?", (identity,)
+        ).fetchone()
+        return found
+
     def entry(self, identity: str) -> Entry | None:
         """A command by its id."""
         self.flush()
@@ -236,12 +253,11 @@ class Journal:
         found = Ledger.empty(torch.device("cpu"))
         found.extend(cells)
         for entry in self.entries():
-            outcome = entry.outcome
-            if outcome is None or (possible and outcome.possible is None):
+            if (outcome := entry.outcome) is None:
                 continue
             counts = outcome.possible if possible else outcome.counts
-            assert counts is not None
-            Outcome("done", outcome.cells, counts).add_to(found)
+            if counts is not None:
+                Outcome("done", outcome.cells, counts).add_to(found)
         return found
 
     def stuck(self) -> Tensor:
