@@ -125,7 +125,7 @@ class KilledError(BaseException):
     """The process ends here."""
 
 
-@pytest.mark.parametrize("writes", range(4))
+@pytest.mark.parametrize("writes", range(8))
 def test_whoever_is_killed_while_failures_are_written_can_be_resumed(tmp_path, monkeypatch, writes):
     """They are written with the command before which they were told, or not at all."""
 

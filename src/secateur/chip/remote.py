@@ -110,6 +110,8 @@ class RemoteChip(Chip):
     def outcome_of(self, identity: str) -> Outcome | None:
         """See `RemembersCommands.outcome_of`."""
         header, arrays = self._link.ask("outcome_of", id=identity).result()
+        # A weight may have been placed whose forming has failed for a while.
+        self._take_over(header["regions"])
         return None if header["how"] is None else Outcome.of_parts(header, arrays)
 
     # --- Programming -------------------------------------------------------------------------
@@ -306,14 +308,15 @@ class RemoteChip(Chip):
             )
         self._serial = about["serial"]
         self.seed, self.technology = about["seed"], technology_of(about["technology"])
-        placement = Placement(Geometry(*about["geometry"]), macros=about["macros"])
-        for name, shape, inputs_first in about["regions"]:
-            placement.place(name, tuple(shape), inputs_first=inputs_first)
         if not hasattr(self, "placement"):
-            self.placement = placement
-        elif len(placement.regions) > len(self.placement.regions):
-            # A weight was placed, and the answer was lost.
-            vars(self.placement).update(vars(placement))
+            self.placement = Placement(Geometry(*about["geometry"]), macros=about["macros"])
+        # Some of the weights were placed, and the answer was lost.
+        self._take_over(about["regions"])
+
+    def _take_over(self, regions: list[Any]) -> None:
+        """Notes weights that the board has beyond those that are known here."""
+        for name, shape, inputs_first in regions[len(self.placement.regions) :]:
+            self.placement.place(name, tuple(shape), inputs_first=inputs_first)
         self._ledger = self._formed = None
 
 
