@@ -74,7 +74,7 @@ class JournaledChip(Chip):
         self._under_way = UnderWay(chip, journal, self.notes)
         self._asked = Asked(journal)
         recalling.check_owner(chip, journal)
-        self._most = recalling.most_cells(chip, journal)
+        self._per_command = recalling.cells_per_command(chip, journal)
         known = self.placement.cells
         if not (chip.saves or isinstance(chip, RemembersCommands)):
             recalling.recall_places(chip, journal)
@@ -308,13 +308,13 @@ class JournaledChip(Chip):
     # --- Inside ------------------------------------------------------------------------------
 
     def _send(self, command: Command) -> None:
-        for part in parted(command, self._most):
+        for part in parted(command, self._per_command):
             if len(part.cells):
                 self._issue(part)
 
     def _give(self, command: Command) -> list[Outcome]:
         """Of each part, in their order."""
-        parts = parted(command, self._most)
+        parts = parted(command, self._per_command)
         return [self._issue(part) or self._under_way.last(at=self._position) for part in parts]
 
     def _issue(self, command: Command, ending: str = "") -> Outcome | None:

@@ -83,8 +83,8 @@ class RemoteChip(Chip):
         return self._ledger
 
     @property
-    def most_cells(self) -> int:  # type: ignore[override]
-        """See `Chip.most_cells`: as many as one message can tell the counts of."""
+    def cells_per_command(self) -> int:  # type: ignore[override]
+        """See `Chip.cells_per_command`: as many as one message can tell the counts of."""
         return self._link.most // _COUNTS
 
     # --- Commands with ids -------------------------------------------------------------------
@@ -227,7 +227,7 @@ class RemoteChip(Chip):
     def _give(self, command: Command) -> "list[_Issued]":
         """A command with an id of this process, or several; a refusal is raised by the next."""
         parts = []
-        for part in parted(command, self.most_cells):
+        for part in parted(command, self.cells_per_command):
             while self._sent and self._sent[0].done():
                 self._sent.pop(0).result()
             self._count += 1
@@ -251,7 +251,7 @@ class RemoteChip(Chip):
 
     def _counted(self) -> Ledger:
         """The board's counts as they are when all that was asked is answered."""
-        total, part = self.placement.cells, self.most_cells
+        total, part = self.placement.cells, self.cells_per_command
         requests = [
             self._link.ask("ledger", first=first, count=min(part, total - first))
             for first in range(0, max(total, 1), part)
