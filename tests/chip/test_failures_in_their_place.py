@@ -239,3 +239,48 @@ def test_a_journal_of_an_earlier_version_takes_failures_up(tmp_path):
         base.execute("DROP TABLE failures")
     with Journal(tmp_path / "j") as book:
         assert book.failure(book.identity(0)) is None
+
+
+def test_a_state_is_not_given_while_a_command_is_under_way_that_fails(tmp_path):
+    """Who went on from it would not come by that command again."""
+    with bench(tmp_path, "half") as (chip, begin, let):
+        board = begin()
+        board.place("weight", (5, 6))
+        board.reset(CELLS)
+        board.set(FIRST)
+        let(board)
+        with pytest.raises(ChipError, match="does not answer"):
+            board.state()
+        board.close()
+        again = begin()
+        again.place("weight", (5, 6))
+        again.reset(CELLS)
+        again.set(FIRST)
+        again.close()
+        assert int(chip.true.ledger.set[FIRST].min()) == 1
+
+
+def test_who_saves_a_state_after_a_failure_has_gone_on_after_it(tmp_path):
+    """From the state and from the beginning the run goes the same way."""
+    chip, path = FaultyBoard("half"), tmp_path / "j"
+
+    def build(board: JournaledChip) -> None:
+        board.place("weight", (5, 6))
+        board.reset(CELLS)
+        with pytest.raises(ChipError, match="does not answer"):
+            board.set(FIRST)
+
+    board = opened(chip, path)
+    build(board)
+    state = board.state()
+    board.close()
+    behind = opened(chip, path)
+    behind.restore(state)
+    behind.set(SECOND)
+    behind.close()
+    given = pulses(chip)
+    again = opened(chip, path)
+    build(again)
+    again.set(SECOND)
+    again.close()
+    assert pulses(chip) == given

@@ -40,6 +40,9 @@ _COLUMNS = (
     "id, kind, cells, up, targets, parameters, reason, began, ended, how, reached, counts, "
     "possible, missed"
 )
+# (position, question, what was read) of reads; (id, told at, kind, words) of failures.
+Reads = Sequence[tuple[int, bytes, Tensor]]
+Failures = Sequence[tuple[str, int, str, str]]
 _DTYPES = {"bool": torch.bool, "int8": torch.int8, "float32": torch.float32}
 
 
@@ -97,8 +100,7 @@ class Journal:
 
     def begin(
         self, identity: str, command: Command, *, reason: str = "",
-        answers: Sequence[tuple[int, bytes, Tensor]] = (), forget: tuple[int, int] = (0, 0),
-        failures: Sequence[tuple[str, int, str, str]] = (),
+        answers: Reads = (), forget: tuple[int, int] = (0, 0), failures: Failures = (),
     ) -> None:  # fmt: skip
         """Writes that a command is about to be given: durable when it returns.
 
@@ -106,9 +108,9 @@ class Journal:
             identity: durable, never used for another command.
             command: what is asked.
             reason: why, in words.
-            answers: (position, question, what was read), to be as durable as the command.
+            answers: what was read, to be as durable as the command.
             forget: positions from and up to which answers are needed no more.
-            failures: (id, told at, kind, words) of commands after whose failure this one is given.
+            failures: after which it is given.
 
         Raises:
             FileError: where the id was used for another command, or the file cannot be written.
@@ -122,8 +124,7 @@ class Journal:
             )  # fmt: skip
         with self._writing():
             self._base.execute("DELETE FROM answers WHERE position >= ? AND position < ?", forget)
-            self._write_answers(answers)
-            self._base.executemany("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", failures)
+            self._write(answers, failures)
             if known is not None:
                 self._base.execute(
                     "UPDATE commands SET how = NULL, ended = NULL WHERE id = ?", (identity,)
@@ -157,13 +158,12 @@ class Journal:
     def flush(self) -> None:
         """Makes all that was told durable."""
         if self._ends:
-            with self._writing():
-                pass
+            self.keep()
 
-    def keep(self, answers: Sequence[tuple[int, bytes, Tensor]]) -> None:
-        """Makes what was read durable before the next command is: as `begin`."""
+    def keep(self, answers: Reads = (), failures: Failures = ()) -> None:
+        """Makes what was read and told durable before the next command is: as `begin`."""
         with self._writing():
-            self._write_answers(answers)
+            self._write(answers, failures)
 
     def mark_stuck(self, cells: Tensor, *, identity: str) -> None:
         """Notes cells that no longer follow, and the command that has shown it."""
@@ -209,9 +209,8 @@ class Journal:
 
     def failure(self, identity: str) -> tuple[int, str, str] | None:
         """Where in the run a command's failure was told, its kind, and its words."""
-        found: tuple[int, str, str] | None = self._base.execute(
-            "SELECT told_at, kind, words FROM failures WHERE id = ?", (identity,)
-        ).fetchone()
+        asked = "SELECT told_at, kind, words FROM failures WHERE id = ?"
+        found: tuple[int, str, str] | None = self._base.execute(asked, (identity,)).fetchone()
         return found
 
     def entry(self, identity: str) -> Entry | None:
@@ -313,7 +312,8 @@ class Journal:
             yield
         del self._ends[:written]
 
-    def _write_answers(self, answers: Sequence[tuple[int, bytes, Tensor]]) -> None:
+    def _write(self, answers: Reads, failures: Failures) -> None:
+        self._base.executemany("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", failures)
         self._base.executemany(
             "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)",
             [(p, n, _name(t), json.dumps(list(t.shape)), raw(t)) for p, n, t in answers],

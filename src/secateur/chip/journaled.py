@@ -255,9 +255,10 @@ class JournaledChip(Chip):
     def state(self) -> ChipState:
         """How many commands were given, beside the cells' state where the chip has one to give.
 
-        Who keeps it need not go through again what was before.
+        Who keeps it need not go through again what was before: waits for what is under way.
         """
         if not self.saves:
+            self._under_way.leave(at=self._position)
             if (built := self._journal.note("built")) is None:
                 # What a program reads until it first saves, it reads again whenever it starts.
                 built = str(self._position)

@@ -70,6 +70,17 @@ class UnderWay:
             self._notes += doubt.resolve(self._chip, self._journal)
             self._doubtful = False
 
+    def leave(self, *, at: int) -> None:
+        """Waits for all, since the run may go on from here and not come by them again.
+
+        Raises:
+            SecateurError: as `note`.
+        """
+        self.note(wait=True, at=at)
+        if self.told:
+            self._journal.keep(failures=self.told)
+            self.told.clear()
+
     def fail(self, identity: str, error: BaseException, *, pulsed: bool, at: int) -> None:
         """Writes what an error tells of a command; the caller raises it.
 
