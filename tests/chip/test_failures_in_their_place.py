@@ -284,3 +284,34 @@ def test_who_saves_a_state_after_a_failure_has_gone_on_after_it(tmp_path):
     again.set(SECOND)
     again.close()
     assert pulses(chip) == given
+
+
+@pytest.mark.parametrize("fault", ["refused", "half"])
+def test_what_was_asked_of_the_cells_is_the_same_on_every_way(tmp_path, fault):
+    """A failure that is told late, and one that was held back behind it."""
+
+    def program(board: JournaledChip, let) -> list[list[int]]:
+        asked = []
+        board.place("weight", (5, 6))
+        board.reset(CELLS)
+        asked.append(board.spent().tolist())
+        board.set(FIRST)
+        board.set(SECOND)
+        asked.append(board.spent().tolist())
+        let(board)
+        for _ in range(2):
+            with pytest.raises(ChipError):
+                board.flush()
+        asked.append(board.spent().tolist())
+        board.reset(THIRD)
+        board.flush()
+        asked.append(board.spent().tolist())
+        return asked
+
+    with bench(tmp_path, fault) as (_chip, begin, let):
+        board = begin()
+        asked = program(board, let)
+        board.close()
+        again = begin()
+        assert program(again, let) == asked
+        again.close()

@@ -71,8 +71,8 @@ class JournaledChip(Chip):
         self._answers = Answers(journal)
         # Positions whose answers are not needed since the state was saved, and whether it was.
         self._past, self._saved = (0, 0), False
-        self._under_way = UnderWay(chip, journal, self.notes)
         self._asked = Asked(journal)
+        self._under_way = UnderWay(chip, journal, self._asked, self.notes)
         recalling.check_owner(chip, journal)
         self._per_command = recalling.cells_per_command(chip, journal)
         known = self.placement.cells
@@ -239,7 +239,7 @@ class JournaledChip(Chip):
         if self.saves:
             return self.chip.spent()
         if not self._asked.known:
-            self._under_way.note(wait=True, at=self._position)
+            self._under_way.settle(at=self._position)
         return self._asked.counts(self._position, cells=self.placement.cells)
 
     def to(self, device: torch.device) -> None:
@@ -327,7 +327,7 @@ class JournaledChip(Chip):
         same = known is not None and known.command.digest() == command.digest()
         if known is not None and same:
             if (told := failures.told(self._journal, identity)) is not None:
-                self._fail_again(told)
+                self._fail_again(told, command, ending)
                 return None
             outcome = known.outcome
             if outcome is not None and outcome.how in ("done", "read back"):
@@ -339,7 +339,7 @@ class JournaledChip(Chip):
                 return self._issue(rest, ending + "+")
         if (same or known is None) and self._ahead():
             failures.refuse_late(self._journal, self._position, command)
-        self._under_way.settle(at=self._position)
+        self._under_way.go_on(at=self._position)
         self._journal.begin(
             identity, command, reason=self.reason, answers=self._answers.held(), forget=self._past,
             failures=self._under_way.told,
@@ -353,7 +353,6 @@ class JournaledChip(Chip):
         try:
             given = self._carry_out(identity, command)
         except BaseException as error:
-            self._asked.forget()
             pulsed = before is not None and given_so_far(self.chip) != before
             self._under_way.fail(identity, error, pulsed=pulsed, at=self._position - 1)
             raise
@@ -368,15 +367,15 @@ class JournaledChip(Chip):
         self._under_way.add(identity, self.chip.issue(identity, command))
         return None
 
-    def _fail_again(self, told: failures.Told) -> None:
+    def _fail_again(self, told: failures.Told, command: Command, ending: str) -> None:
         """Leaves the cells alone, and tells the program what it was told, where it was."""
         at_once = told.at == self._position
         self._position += 1
-        self._asked.forget()
         self.notes.append(f"Not given, since the run went on after it had failed: {told.error}")
-        if at_once:
-            raise told.error
         self._under_way.add_again(told)
+        if at_once:
+            self._under_way.last(at=told.at)
+        self._count(command, ending)
 
     def _count(self, command: Command, ending: str) -> None:
         if not ending:

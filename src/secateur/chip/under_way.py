@@ -1,6 +1,7 @@
 """Commands that were begun and of which the journal does not know yet what has become."""
 
 from secateur.chip import doubt, failures
+from secateur.chip.asked import Asked
 from secateur.chip.chip import Chip
 from secateur.chip.command import Answer, Outcome, UnansweredError
 from secateur.chip.journal import Journal
@@ -13,11 +14,12 @@ class UnderWay:
     Args:
         chip: that the commands are given to.
         journal: of it.
+        asked: forgets what it knows where one has failed.
         notes: a sentence is added about each that was in doubt.
     """
 
-    def __init__(self, chip: Chip, journal: Journal, notes: list[str]) -> None:
-        self._chip, self._journal, self._notes = chip, journal, notes
+    def __init__(self, chip: Chip, journal: Journal, asked: Asked, notes: list[str]) -> None:
+        self._chip, self._journal, self._asked, self._notes = chip, journal, asked, notes
         self._sent: list[tuple[str, Answer]] = []
         # Whether a command has failed, and nobody knows after how many of its pulses.
         self._doubtful = False
@@ -41,7 +43,7 @@ class UnderWay:
     def last(self, *, at: int) -> Outcome:
         """Waits for the last one's; nobody else is told of its refusal."""
         if self._again and self._again[-1].at <= at:
-            raise self._again.pop().error
+            raise self._told_again(-1)
         return self._outcome(*self._sent.pop(), at=at)
 
     def note(self, *, wait: bool, at: int) -> None:
@@ -55,7 +57,7 @@ class UnderWay:
             SecateurError: of the first that has failed; the others are left for the next time.
         """
         if self._again and self._again[0].at <= at:
-            raise self._again.pop(0).error
+            raise self._told_again(0)
         while self._sent and (wait or self._sent[0][1].done()):
             self._outcome(*self._sent.pop(0), at=at)
 
@@ -65,10 +67,20 @@ class UnderWay:
         Raises:
             SecateurError: as `note`.
         """
+        self.note(wait=True, at=at)
         if self._doubtful:
-            self.note(wait=True, at=at)
             self._notes += doubt.resolve(self._chip, self._journal)
             self._doubtful = False
+            self._asked.forget()
+
+    def go_on(self, *, at: int) -> None:
+        """Before another command: `settle`, where the cells are in doubt.
+
+        Raises:
+            SecateurError: as `note`.
+        """
+        if self._doubtful:
+            self.settle(at=at)
 
     def leave(self, *, at: int) -> None:
         """Waits for all, since the run may go on from here and not come by them again.
@@ -94,11 +106,16 @@ class UnderWay:
             pulsed: whether some of its pulses were given.
             at: how many commands the run had given before the call that raises it.
         """
+        self._asked.forget()
         if not self._chip.saves:
             self.told.append(failures.row(identity, error, at=at))
         meant = isinstance(error, SecateurError) and not isinstance(error, UnansweredError)
         if pulsed or not meant or not self._refused(identity):
             self._doubtful = not self._chip.saves
+
+    def _told_again(self, which: int) -> SecateurError:
+        self._asked.forget()
+        return self._again.pop(which).error
 
     def _refused(self, identity: str) -> bool:
         """Whether it could be written that no pulse was given."""
