@@ -15,7 +15,14 @@ import torch
 from torch import Tensor
 
 from secateur.chip.chip import Chip
-from secateur.chip.command import PULSES, Command, RemembersCommands, UnansweredError, checked_kind
+from secateur.chip.command import (
+    PULSES,
+    Command,
+    Outcome,
+    RemembersCommands,
+    UnansweredError,
+    checked_kind,
+)
 from secateur.chip.placement import Region
 from secateur.chip.reception import Reception
 from secateur.chip.window import Window
@@ -251,7 +258,7 @@ class Server:
             if identity not in self._carried_out:
                 # Sent to a server that was there before this one.
                 found = self._memory.outcome_of(identity)
-                self._carried_out[identity] = found is not None and found.how == "done"
+                self._carried_out[identity] = found is not None and _complete(found)
             if not self._carried_out[identity]:
                 raise UnansweredError(
                     "This command was not given: one that was sent before it has failed",
@@ -342,6 +349,12 @@ _ACTIONS: Mapping[str, Callable[[Server, dict[str, Any], list[Tensor]], _Reply]]
     "multiply": Server._multiply, "convolve": Server._convolve, "ledger": Server._ledger,
     "bye": Server._bye,
 }  # fmt: skip
+
+
+def _complete(outcome: Outcome) -> bool:
+    """Whether nothing of a command is left to be given."""
+    missed = 0 if outcome.missed is None else len(outcome.missed)
+    return outcome.how == "done" or (outcome.how == "read back" and not missed)
 
 
 def _regions(chip: Chip) -> list[list[Any]]:
