@@ -315,3 +315,37 @@ def test_what_was_asked_of_the_cells_is_the_same_on_every_way(tmp_path, fault):
         again = begin()
         assert program(again, let) == asked
         again.close()
+
+
+def test_pulses_that_could_not_be_written_down_are_a_failure_of_their_command(tmp_path):
+    """The disk is full right after them: told again, and given no second time."""
+    chip = FaultyBoard()
+
+    def program(*, full: bool) -> list[str]:
+        board, told = opened(chip, tmp_path / "j"), []
+        board.place("weight", (5, 6))
+        board.reset(CELLS)
+        write = board._journal._write_ends
+
+        def failing() -> int:
+            if board._journal._ends:
+                board._journal._write_ends = write
+                raise FileError("The disk is full")
+            return write()
+
+        if full:
+            board._journal._write_ends = failing
+        try:
+            board.set(FIRST)
+        except FileError as error:
+            told.append(str(error))
+            board.reset(FIRST)
+        board.set(SECOND)
+        board.close()
+        return told
+
+    told = program(full=True)
+    given = pulses(chip)
+    assert told == ["The disk is full."]
+    assert program(full=False) == told
+    assert pulses(chip) == given

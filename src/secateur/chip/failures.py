@@ -12,8 +12,12 @@ from secateur.chip.journal import Journal
 from secateur.errors import ChipError, FileError, ModelError, SecateurError, SettingError
 
 # What a failure is raised as again: the nearest of these.
-_KINDS: tuple[type[SecateurError], ...] = (
-    UnansweredError, ChipError, SettingError, ModelError, FileError,
+_OURS: tuple[type[SecateurError], ...] = (
+    UnansweredError, ChipError, SettingError, ModelError, FileError, SecateurError,
+)  # fmt: skip
+_OTHERS: tuple[type[BaseException], ...] = (
+    TimeoutError, ConnectionError, OSError, RuntimeError, ValueError, TypeError, LookupError,
+    ArithmeticError, Exception, KeyboardInterrupt, BaseException,
 )  # fmt: skip
 _WORDS = ("what", "where", "cause", "remedy")
 
@@ -27,7 +31,7 @@ class Told:
         at: how many commands the program had given before the call that raised it.
     """
 
-    error: SecateurError
+    error: BaseException
     at: int
 
 
@@ -39,8 +43,8 @@ def row(identity: str, error: BaseException, *, at: int) -> tuple[str, int, str,
         error: that was raised.
         at: how many commands the program had given before the call that raised it.
     """
-    kind = next((kind for kind in _KINDS if isinstance(error, kind)), ChipError)
-    words = {"what": f"{type(error).__name__}: {error}"}
+    kind = next(kind for kind in (*_OURS, *_OTHERS) if isinstance(error, kind))
+    words = {"what": str(error)}
     if isinstance(error, SecateurError):
         words = {word: getattr(error, word) for word in _WORDS}
     return identity, at, kind.__name__, json.dumps(words)
@@ -52,9 +56,12 @@ def told(journal: Journal, identity: str) -> Told | None:
     if found is None:
         return None
     at, name, written = found
-    kind = next(kind for kind in _KINDS if kind.__name__ == name)
     words = json.loads(written)
-    return Told(kind(**{word: words.get(word, "") for word in _WORDS}), at)
+    for ours in _OURS:
+        if ours.__name__ == name:
+            return Told(ours(**{word: words.get(word, "") for word in _WORDS}), at)
+    kind = next(kind for kind in _OTHERS if kind.__name__ == name)
+    return Told(kind(words["what"]), at)
 
 
 def refuse_late(journal: Journal, position: int, command: Command) -> None:

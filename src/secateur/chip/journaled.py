@@ -352,12 +352,12 @@ class JournaledChip(Chip):
         before = None if remembers or self.saves else given_so_far(self.chip)
         try:
             given = self._carry_out(identity, command)
+            if given is not None:
+                self._journal.end(identity, given, at_once=not self.saves)
         except BaseException as error:
             pulsed = before is not None and given_so_far(self.chip) != before
             self._under_way.fail(identity, error, pulsed=pulsed, at=self._position - 1)
             raise
-        if given is not None:
-            self._journal.end(identity, given, at_once=not self.saves)
         self._count(command, ending)
         return given
 

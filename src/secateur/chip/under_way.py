@@ -113,7 +113,7 @@ class UnderWay:
         if pulsed or not meant or not self._refused(identity):
             self._doubtful = not self._chip.saves
 
-    def _told_again(self, which: int) -> SecateurError:
+    def _told_again(self, which: int) -> BaseException:
         self._asked.forget()
         return self._again.pop(which).error
 
