@@ -1,5 +1,6 @@
 """Boards for the tests: the cells are simulated, the controller around them may lose its power."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -153,3 +154,30 @@ class FalteringBoard(ForgetfulBoard):
                 self.faltering = False
                 raise self.error("The instrument does not answer")
             self.true.set(part)
+
+
+class FaultyBoard(ForgetfulBoard):
+    """Fails at its SETs and switches as told: after no, half or all of the pulses of each."""
+
+    def __init__(self, *faults: str | None) -> None:
+        super().__init__(seed=1)
+        self.faults = list(faults)
+        self.error: BaseException = ChipError(
+            "The instrument does not answer", where="bench", cause="it is off", remedy="Turn it on"
+        )
+
+    def set(self, cells) -> None:
+        self._fail(self.true.set, cells)
+
+    def switch(self, cells, up) -> None:
+        self._fail(self.true.switch, cells, up)
+
+    def _fail(self, give: Callable[..., None], *what: torch.Tensor) -> None:
+        fault = self.faults.pop(0) if self.faults else None
+        given = {"refused": 0, "half": len(what[0]) // 2}.get(fault or "", len(what[0]))
+        if given:
+            give(*(part[:given] for part in what))
+        if fault == "power":
+            raise PowerCutError
+        if fault is not None:
+            raise self.error

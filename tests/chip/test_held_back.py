@@ -14,7 +14,7 @@ from secateur.chip import Command, Journal, JournaledChip
 from secateur.chip.command import Answer, UnansweredError
 from secateur.chip.remote import RemoteChip
 from secateur.chip.wire import Limits
-from secateur.errors import ChipError
+from secateur.errors import ChipError, FileError
 
 CELLS = torch.arange(60)
 
@@ -69,6 +69,8 @@ def test_what_was_sent_before_a_failure_was_known_stays_held_back(tmp_path):
         return serving_driven(board, tmp_path / "s", address=address)
 
     with bench(serve) as found:
+        # What was not reached is then read as missed.
+        found.chip.issue("0", Command("reset", CELLS)).result()
         failed = answered(found.chip.issue("a", Command("set", CELLS)))
         found.restart()
         before = board.true.ledger.totals()
@@ -82,7 +84,7 @@ def test_what_was_sent_before_a_failure_was_known_stays_held_back(tmp_path):
             failed.result()
         # Who knows is served.
         assert found.chip.issue("d", Command("reset", CELLS)).result().how == "done"
-        assert board.true.ledger.totals()["reset"] == 60
+        assert board.true.ledger.totals()["reset"] == 120
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -138,6 +140,8 @@ def test_the_rest_comes_before_what_was_held_back(tmp_path):
 
     def program(chip: JournaledChip, between) -> None:
         chip.place("more", (2, 2))
+        chip.reset(CELLS)
+        chip.flush()
         chip.set(CELLS)
         between(chip)
         chip.reset(CELLS[::4])
@@ -152,7 +156,7 @@ def test_the_rest_comes_before_what_was_held_back(tmp_path):
             # As one who sends before looking: the answer is there, and nobody has been told.
             chip._under_way._sent.clear()
             found.restart()
-            held = found.chip.issue(identity[:-1] + "2", Command("reset", CELLS[::4]))
+            held = found.chip.issue(identity[:-1] + "3", Command("reset", CELLS[::4]))
             with pytest.raises(UnansweredError):
                 held.result()
             raise KeyboardInterrupt
@@ -165,3 +169,27 @@ def test_the_rest_comes_before_what_was_held_back(tmp_path):
         low = board.true.status(board.placement.regions[0]).view(-1) == board.LOW
         assert set(CELLS[::4].tolist()) == set(low.nonzero().view(-1).tolist())
         second.close()
+
+
+def test_what_was_read_back_and_is_complete_holds_nothing_back(tmp_path):
+    """All its pulses were given, and the server ended before it could write so."""
+    board = ForgetfulBoard(seed=1)
+
+    def serve(address: str):
+        return serving_driven(board, tmp_path / "s", address=address)
+
+    with bench(serve) as found:
+        found.chip.issue("a", Command("reset", CELLS)).result()
+        book = found.server.memory.journal
+        end = book.end
+
+        def unwritten(identity, outcome, **how):
+            raise FileError("The disk is full")
+
+        book.end = unwritten
+        first = answered(found.chip.issue("b", Command("set", CELLS)))
+        book.end = end
+        found.restart()
+        assert found.chip.issue("c", Command("reset", CELLS[:9])).result().how == "done"
+        with pytest.raises(UnansweredError, match="could not be written"):
+            first.result()

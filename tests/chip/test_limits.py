@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from boards import FalteringBoard
+from boards import FalteringBoard, ForgetfulBoard
 from served import serving, serving_driven
 from torch import nn
 
@@ -162,6 +162,40 @@ def test_what_is_given_in_parts_does_what_it_does_in_one(server, tmp_path, journ
         assert max(len(entry.command.cells) for entry in chip.journal.entries()) == 340
         assert chip.journal.counts(800).totals() == own.ledger.totals()
     chip.close()
+
+
+def placed_and_reset(chip: Chip, path) -> list[int]:
+    """All cells of one weight; how many the RESETs of the journal name."""
+    with Journal(path) as book:
+        board = JournaledChip(chip, book)
+        board.place("weight", (5, 6))
+        board.reset(torch.arange(60))
+        board.flush()
+        return [len(e.command.cells) for e in book.entries(kind="reset")]
+
+
+def test_a_journal_that_was_begun_with_whole_commands_goes_on_with_them(tmp_path):
+    """An earlier version has begun it, or the chip has learnt of its bound since."""
+    chip = ForgetfulBoard(seed=1)
+    assert placed_and_reset(chip, tmp_path / "j") == [60]
+    chip.cells_per_command = 20
+    assert placed_and_reset(chip, tmp_path / "j") == [60]
+    assert chip.true.ledger.totals()["reset"] == 60
+
+
+def test_a_journal_keeps_the_number_that_it_was_begun_with(tmp_path):
+    chip = ForgetfulBoard(seed=1)
+    for number in (20, 30, None):
+        chip.cells_per_command = number
+        assert placed_and_reset(chip, tmp_path / "j") == [20, 20, 20]
+    assert chip.true.ledger.totals()["reset"] == 60
+
+
+def test_how_many_cells_a_line_of_a_driver_holds_is_its_own_affair(tmp_path):
+    """The driver of the guide calls it so, and cuts its lines itself."""
+    chip = ForgetfulBoard(seed=1)
+    chip.most_cells = 20
+    assert placed_and_reset(chip, tmp_path / "j") == [60]
 
 
 def searched(chip: Chip) -> list[torch.Tensor]:

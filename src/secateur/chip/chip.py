@@ -70,7 +70,7 @@ class Chip(ABC):
     # Whether `restore` can bring the cells back: those of a real chip only pulses can change.
     saves: bool = False
     # Cells that one command with an id may name, None for any number. More go in several.
-    most_cells: int | None = None
+    cells_per_command: int | None = None
 
     @abstractmethod
     def place(self, name: str, shape: tuple[int, ...], *, inputs_first: bool = False) -> Region:

@@ -5,62 +5,63 @@ give what was left of such a command would be to give it after its successors.
 """
 
 import json
+from dataclasses import dataclass
 
-from secateur.chip.command import Command, Outcome, UnansweredError
+from secateur.chip.command import Command, UnansweredError
 from secateur.chip.journal import Journal
 from secateur.errors import ChipError, FileError, ModelError, SecateurError, SettingError
 
 # What a failure is raised as again: the nearest of these.
-_KINDS: tuple[type[SecateurError], ...] = (
-    UnansweredError, ChipError, SettingError, ModelError, FileError,
+_OURS: tuple[type[SecateurError], ...] = (
+    UnansweredError, ChipError, SettingError, ModelError, FileError, SecateurError,
+)  # fmt: skip
+_OTHERS: tuple[type[BaseException], ...] = (
+    TimeoutError, ConnectionError, OSError, RuntimeError, ValueError, TypeError, LookupError,
+    ArithmeticError, Exception, KeyboardInterrupt, BaseException,
 )  # fmt: skip
 _WORDS = ("what", "where", "cause", "remedy")
 
 
-class Failed:
-    """The answer to a command of which the program was told late that it had failed.
+@dataclass(frozen=True)
+class Told:
+    """A failure that a program was told of before it went on.
 
     Args:
-        error: that it was told.
+        error: that was raised.
+        at: how many commands the program had given before the call that raised it.
     """
 
-    def __init__(self, error: SecateurError) -> None:
-        self._error = error
-
-    def done(self) -> bool:
-        """It is known."""
-        return True
-
-    def result(self) -> Outcome:
-        """None: raises the error."""
-        raise self._error
+    error: BaseException
+    at: int
 
 
-def keep(journal: Journal, identity: str, error: BaseException, *, late: bool) -> None:
-    """Writes what a program was told of a command, before it gives another.
+def row(identity: str, error: BaseException, *, at: int) -> tuple[str, int, str, str]:
+    """What a program was told of a command, as its journal holds it.
 
     Args:
-        journal: of the run.
         identity: of the command.
         error: that was raised.
-        late: whether other commands may have been given before it was.
+        at: how many commands the program had given before the call that raised it.
     """
-    kind = next((kind for kind in _KINDS if isinstance(error, kind)), ChipError)
-    words = {"what": f"{type(error).__name__}: {error}"}
+    kind = next(kind for kind in (*_OURS, *_OTHERS) if isinstance(error, kind))
+    words = {"what": str(error)}
     if isinstance(error, SecateurError):
         words = {word: getattr(error, word) for word in _WORDS}
-    written = json.dumps({"kind": kind.__name__, "late": late, **words})
-    journal.set_note(_key(identity), written)
+    return identity, at, kind.__name__, json.dumps(words)
 
 
-def told(journal: Journal, identity: str) -> tuple[SecateurError, bool] | None:
-    """What a program was told of a command, and whether late; None where it has not gone on."""
-    written = journal.note(_key(identity))
-    if written is None:
+def told(journal: Journal, identity: str) -> Told | None:
+    """What a program was told of a command, and where; None where it has not gone on."""
+    found = journal.failure(identity)
+    if found is None:
         return None
-    found = json.loads(written)
-    kind = next(kind for kind in _KINDS if kind.__name__ == found["kind"])
-    return kind(**{word: found.get(word, "") for word in _WORDS}), bool(found["late"])
+    at, name, written = found
+    words = json.loads(written)
+    for ours in _OURS:
+        if ours.__name__ == name:
+            return Told(ours(**{word: words.get(word, "") for word in _WORDS}), at)
+    kind = next(kind for kind in _OTHERS if kind.__name__ == name)
+    return Told(kind(words["what"]), at)
 
 
 def refuse_late(journal: Journal, position: int, command: Command) -> None:
@@ -76,7 +77,3 @@ def refuse_late(journal: Journal, position: int, command: Command) -> None:
             cause="it had failed, and the run was gone on with behind it",
             remedy="Begin a new run, with a new journal",
         )  # fmt: skip
-
-
-def _key(identity: str) -> str:
-    return f"failure of {identity}"

@@ -31,10 +31,18 @@ _SCHEMA = (
     "PRIMARY KEY (position, question)) WITHOUT ROWID",
     "CREATE TABLE stuck (cell INTEGER PRIMARY KEY, id TEXT NOT NULL, since REAL NOT NULL)",
 )  # fmt: skip
+# Journals that were begun without it take it up.
+_FAILURES = (
+    "CREATE TABLE IF NOT EXISTS failures (id TEXT PRIMARY KEY, told_at INTEGER NOT NULL, "
+    "kind TEXT NOT NULL, words TEXT NOT NULL)"
+)
 _COLUMNS = (
     "id, kind, cells, up, targets, parameters, reason, began, ended, how, reached, counts, "
     "possible, missed"
 )
+# (position, question, what was read) of reads; (id, told at, kind, words) of failures.
+Reads = Sequence[tuple[int, bytes, Tensor]]
+Failures = Sequence[tuple[str, int, str, str]]
 _DTYPES = {"bool": torch.bool, "int8": torch.int8, "float32": torch.float32}
 
 
@@ -82,6 +90,8 @@ class Journal:
             schema=_SCHEMA, synchronous=synchronous,
         )  # fmt: skip
         self._ends: list[tuple[str, Outcome, float]] = []
+        with reported(self.path):
+            self._base.execute(_FAILURES)
         if self.note("run") is None:
             self.set_note("run", uuid.uuid4().hex)
         self.run: str = str(self.note("run"))
@@ -90,7 +100,7 @@ class Journal:
 
     def begin(
         self, identity: str, command: Command, *, reason: str = "",
-        answers: Sequence[tuple[int, bytes, Tensor]] = (), forget: tuple[int, int] = (0, 0),
+        answers: Reads = (), forget: tuple[int, int] = (0, 0), failures: Failures = (),
     ) -> None:  # fmt: skip
         """Writes that a command is about to be given: durable when it returns.
 
@@ -98,8 +108,9 @@ class Journal:
             identity: durable, never used for another command.
             command: what is asked.
             reason: why, in words.
-            answers: (position, question, what was read), to be as durable as the command.
+            answers: what was read, to be as durable as the command.
             forget: positions from and up to which answers are needed no more.
+            failures: after which it is given.
 
         Raises:
             FileError: where the id was used for another command, or the file cannot be written.
@@ -113,7 +124,7 @@ class Journal:
             )  # fmt: skip
         with self._writing():
             self._base.execute("DELETE FROM answers WHERE position >= ? AND position < ?", forget)
-            self._write_answers(answers)
+            self._write(answers, failures)
             if known is not None:
                 self._base.execute(
                     "UPDATE commands SET how = NULL, ended = NULL WHERE id = ?", (identity,)
@@ -147,13 +158,12 @@ class Journal:
     def flush(self) -> None:
         """Makes all that was told durable."""
         if self._ends:
-            with self._writing():
-                pass
+            self.keep()
 
-    def keep(self, answers: Sequence[tuple[int, bytes, Tensor]]) -> None:
-        """Makes what was read durable before the next command is: as `begin`."""
+    def keep(self, answers: Reads = (), failures: Failures = ()) -> None:
+        """Makes what was read and told durable before the next command is: as `begin`."""
         with self._writing():
-            self._write_answers(answers)
+            self._write(answers, failures)
 
     def mark_stuck(self, cells: Tensor, *, identity: str) -> None:
         """Notes cells that no longer follow, and the command that has shown it."""
@@ -197,6 +207,12 @@ class Journal:
         ).fetchone()
         return row is not None
 
+    def failure(self, identity: str) -> tuple[int, str, str] | None:
+        """Where in the run a command's failure was told, its kind, and its words."""
+        asked = "SELECT told_at, kind, words FROM failures WHERE id = ?"
+        found: tuple[int, str, str] | None = self._base.execute(asked, (identity,)).fetchone()
+        return found
+
     def entry(self, identity: str) -> Entry | None:
         """A command by its id."""
         self.flush()
@@ -236,12 +252,11 @@ class Journal:
         found = Ledger.empty(torch.device("cpu"))
         found.extend(cells)
         for entry in self.entries():
-            outcome = entry.outcome
-            if outcome is None or (possible and outcome.possible is None):
+            if (outcome := entry.outcome) is None:
                 continue
             counts = outcome.possible if possible else outcome.counts
-            assert counts is not None
-            Outcome("done", outcome.cells, counts).add_to(found)
+            if counts is not None:
+                Outcome("done", outcome.cells, counts).add_to(found)
         return found
 
     def stuck(self) -> Tensor:
@@ -297,7 +312,8 @@ class Journal:
             yield
         del self._ends[:written]
 
-    def _write_answers(self, answers: Sequence[tuple[int, bytes, Tensor]]) -> None:
+    def _write(self, answers: Reads, failures: Failures) -> None:
+        self._base.executemany("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", failures)
         self._base.executemany(
             "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)",
             [(p, n, _name(t), json.dumps(list(t.shape)), raw(t)) for p, n, t in answers],

@@ -13,7 +13,6 @@ from secateur.chip.asked import Asked
 from secateur.chip.cells import refuse_foreign, refuse_repeated
 from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
 from secateur.chip.command import (
-    Answer,
     Command,
     FormedApart,
     Outcome,
@@ -30,7 +29,7 @@ from secateur.chip.placement import Region
 from secateur.chip.state import ChipState, first_difference
 from secateur.chip.under_way import UnderWay
 from secateur.chip.window import Window
-from secateur.errors import ChipError, SecateurError, SettingError
+from secateur.errors import ChipError, SettingError
 
 _POSITION = "commands"
 
@@ -72,10 +71,10 @@ class JournaledChip(Chip):
         self._answers = Answers(journal)
         # Positions whose answers are not needed since the state was saved, and whether it was.
         self._past, self._saved = (0, 0), False
-        self._under_way = UnderWay(chip, journal, self.notes)
         self._asked = Asked(journal)
+        self._under_way = UnderWay(chip, journal, self._asked, self.notes)
         recalling.check_owner(chip, journal)
-        self._most = recalling.most_cells(chip, journal)
+        self._per_command = recalling.cells_per_command(chip, journal)
         known = self.placement.cells
         if not (chip.saves or isinstance(chip, RemembersCommands)):
             recalling.recall_places(chip, journal)
@@ -92,7 +91,7 @@ class JournaledChip(Chip):
     @property
     def journal(self) -> Journal:
         """The journal, complete: waits for commands that are under way."""
-        self._under_way.note(wait=True)
+        self._under_way.note(wait=True, at=self._position)
         return self._journal
 
     @property
@@ -123,6 +122,7 @@ class JournaledChip(Chip):
             self._answers.clear()
         self._position = position
         self._asked.forget()
+        self._under_way.forget_again()
 
     # --- Programming -------------------------------------------------------------------------
 
@@ -239,7 +239,7 @@ class JournaledChip(Chip):
         if self.saves:
             return self.chip.spent()
         if not self._asked.known:
-            self._under_way.note(wait=True)
+            self._under_way.settle(at=self._position)
         return self._asked.counts(self._position, cells=self.placement.cells)
 
     def to(self, device: torch.device) -> None:
@@ -255,9 +255,10 @@ class JournaledChip(Chip):
     def state(self) -> ChipState:
         """How many commands were given, beside the cells' state where the chip has one to give.
 
-        Who keeps it need not go through again what was before.
+        Who keeps it need not go through again what was before: waits for what is under way.
         """
         if not self.saves:
+            self._under_way.leave(at=self._position)
             if (built := self._journal.note("built")) is None:
                 # What a program reads until it first saves, it reads again whenever it starts.
                 built = str(self._position)
@@ -287,7 +288,7 @@ class JournaledChip(Chip):
 
     def flush(self) -> None:
         """Waits for commands that are under way, and writes what has become of them."""
-        self._under_way.note(wait=True)
+        self._under_way.note(wait=True, at=self._position)
         self._journal.flush()
 
     def close(self) -> None:
@@ -308,30 +309,28 @@ class JournaledChip(Chip):
     # --- Inside ------------------------------------------------------------------------------
 
     def _send(self, command: Command) -> None:
-        for part in parted(command, self._most):
+        for part in parted(command, self._per_command):
             if len(part.cells):
                 self._issue(part)
 
     def _give(self, command: Command) -> list[Outcome]:
         """Of each part, in their order."""
-        outcomes = []
-        for part in parted(command, self._most):
-            answer = self._issue(part)
-            outcomes.append(answer if isinstance(answer, Outcome) else self._under_way.last())
-        return outcomes
+        parts = parted(command, self._per_command)
+        return [self._issue(part) or self._under_way.last(at=self._position) for part in parts]
 
-    def _issue(self, command: Command, ending: str = "") -> Outcome | Answer:
+    def _issue(self, command: Command, ending: str = "") -> Outcome | None:
         """Gives a command, unless it was given already: an outcome where it is known."""
+        # What an earlier one has failed of, the program is told before it gives another.
+        self._under_way.note(wait=False, at=self._position)
         identity = self._journal.identity(self._position) + ending
         known = self._journal.entry(identity) if self._ahead() else None
         same = known is not None and known.command.digest() == command.digest()
         if known is not None and same:
             if (told := failures.told(self._journal, identity)) is not None:
-                return self._fail_again(identity, *told)
+                self._fail_again(told, command, ending)
+                return None
             outcome = known.outcome
             if outcome is not None and outcome.how in ("done", "read back"):
-                # What had failed before, the program was told before it gave this one.
-                self._under_way.note(wait=False)
                 rest = doubt.rest_of(command, outcome) if outcome.how == "read back" else None
                 self._count(command, ending)
                 if rest is None:
@@ -340,10 +339,12 @@ class JournaledChip(Chip):
                 return self._issue(rest, ending + "+")
         if (same or known is None) and self._ahead():
             failures.refuse_late(self._journal, self._position, command)
-        self._under_way.go_on()
+        self._under_way.go_on(at=self._position)
         self._journal.begin(
-            identity, command, reason=self.reason, answers=self._answers.held(), forget=self._past
-        )
+            identity, command, reason=self.reason, answers=self._answers.held(), forget=self._past,
+            failures=self._under_way.told,
+        )  # fmt: skip
+        self._under_way.told.clear()
         self._answers.clear()
         self._past = (0, 0)
         self._position += 1
@@ -351,33 +352,30 @@ class JournaledChip(Chip):
         before = None if remembers or self.saves else given_so_far(self.chip)
         try:
             given = self._carry_out(identity, command)
+            if given is not None:
+                self._journal.end(identity, given, at_once=not self.saves)
         except BaseException as error:
-            self._asked.forget()
             pulsed = before is not None and given_so_far(self.chip) != before
-            self._under_way.fail(identity, error, pulsed=pulsed, late=False)
+            self._under_way.fail(identity, error, pulsed=pulsed, at=self._position - 1)
             raise
-        if isinstance(given, Outcome):
-            self._journal.end(identity, given, at_once=not self.saves)
         self._count(command, ending)
         return given
 
-    def _carry_out(self, identity: str, command: Command) -> Outcome | Answer:
+    def _carry_out(self, identity: str, command: Command) -> Outcome | None:
         if not isinstance(self.chip, RemembersCommands):
             return carry_out(self.chip, command)
-        answer = self.chip.issue(identity, command)
-        self._under_way.add(identity, answer)
-        return answer
+        self._under_way.add(identity, self.chip.issue(identity, command))
+        return None
 
-    def _fail_again(self, identity: str, error: SecateurError, late: bool) -> Answer:
-        """Leaves the cells alone, and tells the program what it was told before it went on."""
+    def _fail_again(self, told: failures.Told, command: Command, ending: str) -> None:
+        """Leaves the cells alone, and tells the program what it was told, where it was."""
+        at_once = told.at == self._position
         self._position += 1
-        self._asked.forget()
-        self.notes.append(f"Not given, since the run went on after it had failed: {error}")
-        if not late:
-            raise error
-        failed = failures.Failed(error)
-        self._under_way.add(identity, failed)
-        return failed
+        self.notes.append(f"Not given, since the run went on after it had failed: {told.error}")
+        self._under_way.add_again(told)
+        if at_once:
+            self._under_way.last(at=told.at)
+        self._count(command, ending)
 
     def _count(self, command: Command, ending: str) -> None:
         if not ending:

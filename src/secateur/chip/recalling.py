@@ -29,14 +29,15 @@ def check_owner(chip: Chip, journal: Journal) -> None:
         )  # fmt: skip
 
 
-def most_cells(chip: Chip, journal: Journal) -> int | None:
+def cells_per_command(chip: Chip, journal: Journal) -> int | None:
     """Cells that a command of the run may name: what its first process has found to be possible.
 
     So that a command that goes in parts goes in the same ones whenever the run comes to it again.
     """
-    written = journal.note("most cells")
-    if written is None and chip.most_cells is not None:
-        journal.set_note("most cells", written := str(chip.most_cells))
+    written = journal.note("cells per command")
+    if written is None and chip.cells_per_command is not None and not len(journal):
+        # One with commands was begun when they went whole.
+        journal.set_note("cells per command", written := str(chip.cells_per_command))
     return None if written is None else int(written)
 
 

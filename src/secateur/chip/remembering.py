@@ -69,13 +69,20 @@ class Remembering:
         return Done(self._with_forming(identity, found.outcome), again=found.again)
 
     def outcome_of(self, identity: str) -> Outcome | None:
-        """See `RemembersCommands.outcome_of`; with what was missed where a rest is to be given."""
+        """See `RemembersCommands.outcome_of`; with what was missed where a rest is to be given.
+
+        Of a weight, once it is formed to its end: who asks need not give its `place` again.
+
+        Raises:
+            ChipError: where the chip fails at that.
+        """
         self.notes += doubt.resolve(self.chip, self.journal)
         entry = self.journal.entry(identity)
         if entry is None or entry.outcome is None or entry.outcome.how == "not given":
             return None if entry is None else entry.outcome
         if entry.command.kind == "place":
-            return None if self._unformed else self._with_forming(identity, entry.outcome)
+            self._finish_forming()
+            return self._with_forming(identity, entry.outcome)
         outcomes, rest = self._so_far(identity, entry.command)
         return doubt.joined(outcomes) if rest is None else outcomes[0]
 

@@ -83,8 +83,8 @@ class RemoteChip(Chip):
         return self._ledger
 
     @property
-    def most_cells(self) -> int:  # type: ignore[override]
-        """See `Chip.most_cells`: as many as one message can tell the counts of."""
+    def cells_per_command(self) -> int:  # type: ignore[override]
+        """See `Chip.cells_per_command`: as many as one message can tell the counts of."""
         return self._link.most // _COUNTS
 
     # --- Commands with ids -------------------------------------------------------------------
@@ -110,6 +110,8 @@ class RemoteChip(Chip):
     def outcome_of(self, identity: str) -> Outcome | None:
         """See `RemembersCommands.outcome_of`."""
         header, arrays = self._link.ask("outcome_of", id=identity).result()
+        # A weight may have been placed whose forming has failed for a while.
+        self._take_over(header["regions"])
         return None if header["how"] is None else Outcome.of_parts(header, arrays)
 
     # --- Programming -------------------------------------------------------------------------
@@ -225,7 +227,7 @@ class RemoteChip(Chip):
     def _give(self, command: Command) -> "list[_Issued]":
         """A command with an id of this process, or several; a refusal is raised by the next."""
         parts = []
-        for part in parted(command, self.most_cells):
+        for part in parted(command, self.cells_per_command):
             while self._sent and self._sent[0].done():
                 self._sent.pop(0).result()
             self._count += 1
@@ -249,7 +251,7 @@ class RemoteChip(Chip):
 
     def _counted(self) -> Ledger:
         """The board's counts as they are when all that was asked is answered."""
-        total, part = self.placement.cells, self.most_cells
+        total, part = self.placement.cells, self.cells_per_command
         requests = [
             self._link.ask("ledger", first=first, count=min(part, total - first))
             for first in range(0, max(total, 1), part)
@@ -306,14 +308,15 @@ class RemoteChip(Chip):
             )
         self._serial = about["serial"]
         self.seed, self.technology = about["seed"], technology_of(about["technology"])
-        placement = Placement(Geometry(*about["geometry"]), macros=about["macros"])
-        for name, shape, inputs_first in about["regions"]:
-            placement.place(name, tuple(shape), inputs_first=inputs_first)
         if not hasattr(self, "placement"):
-            self.placement = placement
-        elif len(placement.regions) > len(self.placement.regions):
-            # A weight was placed, and the answer was lost.
-            vars(self.placement).update(vars(placement))
+            self.placement = Placement(Geometry(*about["geometry"]), macros=about["macros"])
+        # Some of the weights were placed, and the answer was lost.
+        self._take_over(about["regions"])
+
+    def _take_over(self, regions: list[Any]) -> None:
+        """Notes weights that the board has beyond those that are known here."""
+        for name, shape, inputs_first in regions[len(self.placement.regions) :]:
+            self.placement.place(name, tuple(shape), inputs_first=inputs_first)
         self._ledger = self._formed = None
 
 

@@ -15,7 +15,14 @@ import torch
 from torch import Tensor
 
 from secateur.chip.chip import Chip
-from secateur.chip.command import PULSES, Command, RemembersCommands, UnansweredError, checked_kind
+from secateur.chip.command import (
+    PULSES,
+    Command,
+    Outcome,
+    RemembersCommands,
+    UnansweredError,
+    checked_kind,
+)
 from secateur.chip.placement import Region
 from secateur.chip.reception import Reception
 from secateur.chip.window import Window
@@ -184,10 +191,9 @@ class Server:
         self._owner = _Owner(name, token, os.urandom(16), 1, now, min(most, self._limits.array))
         log.info("The board is lent to %r", name)
         chip = self._chip()
-        regions = [[r.name, list(r.shape), r.inputs_first] for r in chip.placement.regions]
         geometry, limits = chip.placement.geometry, self._limits
         about = {
-            "session": self._owner.session, "serial": self.serial, "regions": regions,
+            "session": self._owner.session, "serial": self.serial, "regions": _regions(chip),
             "technology": chip.technology.toml(), "seed": chip.seed,
             "geometry": [geometry.rows, geometry.columns], "macros": chip.placement.limit,
             "ask": header.get("ask") if isinstance(header.get("ask"), int) else None,
@@ -252,7 +258,7 @@ class Server:
             if identity not in self._carried_out:
                 # Sent to a server that was there before this one.
                 found = self._memory.outcome_of(identity)
-                self._carried_out[identity] = found is not None and found.how == "done"
+                self._carried_out[identity] = found is not None and _complete(found)
             if not self._carried_out[identity]:
                 raise UnansweredError(
                     "This command was not given: one that was sent before it has failed",
@@ -261,7 +267,9 @@ class Server:
 
     def _outcome_of(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         outcome = self._memory.outcome_of(str(header["id"]))
-        return ({"how": None}, []) if outcome is None else outcome.parts()
+        about, found = ({"how": None}, []) if outcome is None else outcome.parts()
+        # Who asks this of a `place` does not know the weight.
+        return {**about, "regions": _regions(self._chip())}, found
 
     def _read(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         region = self._region(header)
@@ -341,6 +349,17 @@ _ACTIONS: Mapping[str, Callable[[Server, dict[str, Any], list[Tensor]], _Reply]]
     "multiply": Server._multiply, "convolve": Server._convolve, "ledger": Server._ledger,
     "bye": Server._bye,
 }  # fmt: skip
+
+
+def _complete(outcome: Outcome) -> bool:
+    """Whether nothing of a command is left to be given."""
+    missed = 0 if outcome.missed is None else len(outcome.missed)
+    return outcome.how == "done" or (outcome.how == "read back" and not missed)
+
+
+def _regions(chip: Chip) -> list[list[Any]]:
+    """Of each weight: name, shape, and whether its inputs come first."""
+    return [[r.name, list(r.shape), r.inputs_first] for r in chip.placement.regions]
 
 
 def _cells(array: Tensor) -> Tensor:
