@@ -6,7 +6,8 @@
 `run` trains pruned pairs, pruned cells and the digital network with the same converters at every
 size, as the shipped recipe of `fashion-mnist` trains them, each size in a run directory of its own
 in OUT: what is there already is gone on with. At its end stands OUT/scaling.json, of which `draw`
-makes the figure, PNG, SVG or PDF. All six sizes of one chip at three epochs take about an hour on two cores.
+makes the figure, PNG, SVG or PDF. All six sizes of one chip at three epochs take about an hour on
+two cores.
 """
 
 import argparse
