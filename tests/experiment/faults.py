@@ -124,7 +124,7 @@ def take_part(recipe: Recipe, folder: Path, deaths: list[Death]) -> None:
 def carry(port: int, behind: int, cuts: Any, budgets: list[int]) -> None:
     """A wire that is cut, in the middle of a message as like as not, after so many bytes each."""
     listener = socket.create_server(("127.0.0.1", port), backlog=16)
-    number = 0
+    left, holds = None, False
     while True:
         near, _ = listener.accept()
         try:
@@ -132,9 +132,9 @@ def carry(port: int, behind: int, cuts: Any, budgets: list[int]) -> None:
         except OSError:
             near.close()
             continue
-        number += 1
-        # Every other connection holds, so that the run gets on.
-        left = budgets.pop() if budgets and number % 2 else None
+        # What follows a cut holds, so that the run gets on; a cut forestalled is left over.
+        if left is None and budgets and not holds:
+            left = budgets.pop()
         ends = {near: far, far: near}
         while ends:
             for end in select.select(list(ends), [], [])[0]:
@@ -148,8 +148,9 @@ def carry(port: int, behind: int, cuts: Any, budgets: list[int]) -> None:
                 except OSError:
                     data = b""
                 if not data:
-                    if left == 0:
-                        cuts.value += 1
+                    holds = left == 0
+                    if holds:
+                        cuts.value, left = cuts.value + 1, None
                     ends = {}
                     break
         near.close()

@@ -46,7 +46,7 @@ def ending(folder, state) -> dict:
 
 
 def survived(
-    tmp_path, *, epochs: int, events: int, seed: int, seconds: float = 120.0, **search
+    tmp_path, *, epochs: int, events: int, seed: int, seconds: float = 300.0, **search
 ) -> Counts:
     ends = []
     for name, number in (("whole", 0), ("disturbed", events)):
@@ -68,8 +68,7 @@ def survived(
 
 def test_a_run_survives_kills_of_both_sides_and_cuts(tmp_path):
     counts = survived(tmp_path, epochs=1, events=15, seed=1)
-    assert min(counts.client, counts.server) >= 3
-    assert counts.cuts >= 1
+    assert min(counts.client, counts.server, counts.cuts) >= 3
 
 
 def test_a_run_with_a_flip_budget_survives_them(tmp_path):
