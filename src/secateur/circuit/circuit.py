@@ -167,7 +167,8 @@ def _add_column_noise(
         # In half precision, which autocast may ask for, the squares would vanish.
         with torch.autocast(inputs.device.type, enabled=False):
             variance = linear(inputs.to(deviation.dtype).square(), deviation.square())
-        reads = (equal_parts(stacked, len(keys)) for stacked in (variance, outputs))
+        # A product's sums are needed by no gradient: detached, they take the noise in one pass.
+        reads = (equal_parts(stacked, len(keys)) for stacked in (variance, outputs.detach()))
         for key, own, whole in zip(keys, *reads, strict=True):
             source = generator(key, variance.device)
             for part, sums in zip(blocks(own), blocks(whole), strict=True):
@@ -175,9 +176,5 @@ def _add_column_noise(
                 # Where channels are last, a product of two layouts would be slow.
                 draw = draw.as_strided(part.shape, torch.empty_like(part).stride())
                 # A sum of squares may come out a rounding error below zero.
-                part.clamp_min_(0.0).sqrt_()
-                if outputs.requires_grad:
-                    part.mul_(draw)
-                else:
-                    sums.addcmul_(part, draw)
-    return outputs.add_(variance) if outputs.requires_grad else outputs
+                sums.addcmul_(part.clamp_min_(0.0).sqrt_(), draw)
+    return outputs
