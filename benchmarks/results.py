@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur.experiment.record import summarise
+from secateur.report.arms import GRAINS
 from secateur.report.reading import read_run
 from secateur.report.sweep_figures import crossing_words
 from secateur.report.sweeps import sweeps
@@ -24,7 +25,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 _SLOT = re.compile(r"(<!-- results:([\w-]+)(?::(\w+))? -->\n).*?(<!-- /results -->)", re.S)
 _KEPT = ("command", "created", "machine", "versions", "seed", "chips", "title", "metrics")
 _MEMORY = "chip.technology="
-_OURS = ("pruned", "pruned-cells")
+_OURS = tuple(GRAINS)
 _AS_IT_IS, _REMEDIED = "as it is", ("programmed", "pruned")
 _IN_WORDS = {"norms": "norms renewed", "global": "by array", "column": "by column"}
 

@@ -14,7 +14,7 @@ from secateur.errors import FileError, SettingError, nearest
 # The order is that of the report: references first, then ours.
 ARM_NAMES = (
     "digital", "digital-quantised", "programmed", "programmed-aware", "random", "random-mask",
-    "readout", "pruned-ideal", "pruned", "pruned-cells",
+    "readout", "pruned-ideal", "pruned", "pruned-cells", "pruned-two-pairs",
 )  # fmt: skip
 
 

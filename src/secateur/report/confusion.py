@@ -8,9 +8,9 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
 from secateur.report import numbers, palette
-from secateur.report.arms import look_of
+from secateur.report.arms import GRAINS, look_of
 from secateur.report.drawing import LETTERS, Frame, Plate, plate
-from secateur.report.headline import BASELINE, GRAINS, name_of, shown_results
+from secateur.report.headline import BASELINE, name_of, shown_results
 from secateur.report.maps import Array
 from secateur.report.reading import Result, Run
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-from secateur.report.sweeps import LEVEL_ARMS, Curve, Point, Sweep
+from secateur.report.arms import GRAINS
+from secateur.report.sweeps import Curve, Point, Sweep
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Crossing:
 def crossings(sweep: Sweep) -> list[Crossing]:
     """Where each programmed curve meets each pruned one, by straight lines between the points."""
     programmed = [curve for curve in sweep.curves if curve.arm.startswith("programmed")]
-    pruned = {curve.name: curve for curve in sweep.curves if curve.arm in LEVEL_ARMS[:2]}
-    flat = {arm: score for arm, score in sweep.levels if arm in LEVEL_ARMS[:2]}
+    pruned = {curve.name: curve for curve in sweep.curves if curve.arm in GRAINS}
+    flat = {arm: score for arm, score in sweep.levels if arm in GRAINS}
     found = []
     for curve in programmed:
         for name, level in flat.items():

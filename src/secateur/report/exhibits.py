@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from secateur.report import palette
-from secateur.report.arms import look_of
+from secateur.report.arms import GRAINS, look_of
 from secateur.report.drawing import Frame, Plate, plate
 from secateur.report.drawing import style as styled
-from secateur.report.headline import BASELINE, GRAINS, name_of, shown_results
+from secateur.report.headline import BASELINE, name_of, shown_results
 from secateur.report.macro_figures import Key, MapPlate
 from secateur.report.maps import Array, of_dimensions, read_arrays, stored
 from secateur.report.png import data_uri, to_levels

@@ -5,7 +5,8 @@ from typing import Any
 
 from secateur.experiment.record import summarise
 from secateur.report import numbers
-from secateur.report.headline import GRAINS, name_of, shown_results
+from secateur.report.arms import GRAINS
+from secateur.report.headline import name_of, shown_results
 from secateur.report.reading import Result, Run
 
 

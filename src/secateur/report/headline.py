@@ -13,7 +13,6 @@ from secateur.report.reading import Result, Run, Statistic
 from secateur.report.sweeps import usual_results
 
 BASELINE = "digital-quantised"
-GRAINS = {"pruned": "pairs", "pruned-cells": "cells"}
 ZOOM_BELOW_BEST = 0.06
 WORTH_A_ZOOM = 0.15
 LABEL_LETTERS = 22

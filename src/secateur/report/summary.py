@@ -6,7 +6,8 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from secateur.report import numbers
-from secateur.report.headline import BASELINE, GRAINS, Entry
+from secateur.report.arms import GRAINS
+from secateur.report.headline import BASELINE, Entry
 from secateur.report.reading import Run
 from secateur.report.sweeps import in_recipe, is_number
 

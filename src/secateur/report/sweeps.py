@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from secateur.report.arms import GRAINS
 from secateur.report.reading import Result, Run, Statistic
 
 Others = tuple[tuple[str, str], ...]
@@ -83,7 +84,7 @@ class Comparison:
     untouched: tuple[str, ...]
 
 
-LEVEL_ARMS = ("pruned", "pruned-cells", "digital-quantised")
+LEVEL_ARMS = (*GRAINS, "digital-quantised")
 
 
 def in_recipe(recipe: Mapping[str, Any], path: str) -> Any:
