@@ -136,7 +136,9 @@ def on_open_lines(
         purposes: of the draws for input and for output lines.
     """
     shares = (law.broken_input_fraction, law.broken_output_fraction)
-    cut = pairs.new_zeros(2 * len(pairs)).bool()
+    cut = torch.zeros(2 * len(pairs), dtype=torch.bool, device=pairs.device)
+    if not any(shares):
+        return cut
     for line, purpose, share in zip(geometry.lines(pairs), purposes, shares, strict=True):
         if share > 0.0:
             draw = uniforms(cell_words(line, 0, seed=seed, purpose=purpose))[0]

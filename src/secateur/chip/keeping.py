@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from secateur.chip.ageing import Ages
@@ -24,6 +25,17 @@ def make_room(chip: "SimulatedChip", weights: int) -> None:
     chip._programmed = chip._conductance if one else chip._programmed
     chip._ages.expect(cells)
     chip.ledger.expect(cells)
+
+
+def move(chip: "SimulatedChip", target: torch.device) -> None:
+    """Moves all of it to a device."""
+    one = chip._programmed is chip._conductance
+    for name, held in vars(chip).items():
+        if isinstance(held, Tensor):
+            setattr(chip, name, held.to(target))
+    chip._programmed = chip._conductance if one else chip._programmed
+    chip._ages.to(target)
+    chip.ledger.to(target)
 
 
 def saved_of(chip: "SimulatedChip", ages: Ages, programmed: Tensor) -> dict[str, Tensor]:

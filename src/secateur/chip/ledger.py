@@ -38,6 +38,11 @@ class Ledger:
         for kind in ("form", "set", "reset"):
             setattr(self, kind, with_room(getattr(self, kind), cells))
 
+    def to(self, target: torch.device) -> None:
+        """Moves the counts to a device."""
+        for kind in ("form", "set", "reset"):
+            setattr(self, kind, getattr(self, kind).to(target))
+
     def counts(self, cells: Tensor) -> Tensor:
         """All pulses that the given cells have received: the number of their last pulse."""
         return self.form[cells] + self.set[cells] + self.reset[cells]

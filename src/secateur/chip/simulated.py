@@ -203,16 +203,9 @@ class SimulatedChip(Chip):
 
     def to(self, target: torch.device) -> None:
         """Moves all state to a device."""
-        if target == self.device:
-            return
-        self.device, one = target, self._programmed is self._conductance
-        for name, value in vars(self).items():
-            if isinstance(value, Tensor):
-                setattr(self, name, value.to(target))
-        self._programmed = self._conductance if one else self._programmed
-        self._ages.to(target)
-        for name in ("form", "set", "reset"):
-            setattr(self.ledger, name, getattr(self.ledger, name).to(target))
+        if target != self.device:
+            self.device = target
+            keeping.move(self, target)
 
     # --- Saving ------------------------------------------------------------------------------
 
@@ -273,11 +266,12 @@ class SimulatedChip(Chip):
         broken = broken & (self._status[cells] == self.PRISTINE) & ~self._open[cells]
         cells, frozen, spare = cells[broken], frozen[broken], spare[:, broken]
         birth = uniforms(self._words(cells, 0, BIRTH)[0])
-        cycle = first_normals(self._words(cells, self.ledger.counts(cells), CELL))
+        counts = self.ledger.counts(cells)
+        cycle = first_normals(self._words(cells, counts, CELL))
         left, low, high = cell_laws.formed(
             self.technology, frozen, spare, cycle, birth, compliance=compliance
         )
-        self._change(cells, left)
+        self._change(cells, left, counts)
         self._status[cells] = torch.where(low, self.LOW, self.HIGH).to(torch.int8)
         self._stuck[cells] = low | high
 
@@ -319,8 +313,8 @@ class SimulatedChip(Chip):
         self.ledger.reset.index_add_(0, cells, (~up).to(torch.int32))
         # One Philox call serves the frozen and the new draws alike.
         counts = self.ledger.counts(cells)
-        counts = torch.cat([torch.zeros_like(counts), counts])
-        own, new = torch.split(self._words(cells.repeat(2), counts, CELL), n, dim=1)
+        numbers = torch.cat([torch.zeros_like(counts), counts])
+        own, new = torch.split(self._words(cells.repeat(2), numbers, CELL), n, dim=1)
         worn = cell_laws.worn_out(law, self.ledger.wear(cells), own[1::2])
         if worn is not None:
             self._stuck[cells[worn]] = True
@@ -328,29 +322,32 @@ class SimulatedChip(Chip):
         status, there = self._status[cells], self.LOW + up.to(torch.int8)
         moves = (status != there) & (status != self.PRISTINE) & ~self._stuck[cells]
         if not bool(moves.all()):
-            cells, up, own, new = cells[moves], up[moves], own[:, moves], new[:, moves]
+            cells, up, counts = cells[moves], up[moves], counts[moves]
+            own, new = own[:, moves], new[:, moves]
             median = median[moves] if median is not None else None
         # No SET lowers: one that stops at a small current may find a cell already above it.
         floor = self._conductance[cells]
-        self._change(cells, cell_laws.switched(law, own, new, up, median=median, floor=floor))
+        left = cell_laws.switched(law, own, new, up, median=median, floor=floor)
+        self._change(cells, left, counts)
         self._status[cells] = self.LOW + up.to(torch.int8)
 
     def _relax(self, cells: Tensor) -> None:
         law = self.technology
         cells = cells[(self._status[cells] != self.PRISTINE) & ~self._stuck[cells]]
-        draw = first_normals(self._words(cells, self.ledger.counts(cells), RELAX))
+        counts = self.ledger.counts(cells)
+        draw = first_normals(self._words(cells, counts, RELAX))
         written = self._conductance[cells]
         settled = device.relaxed(written, draw, deviation=law.written_deviation(written))
-        self._change(cells, settled)
+        self._change(cells, settled, counts)
         # A memory of two states has nothing in between.
         if law.levels != 2:
             self._status[cells] = _BETWEEN
 
-    def _change(self, cells: Tensor, conductance: Tensor) -> None:
+    def _change(self, cells: Tensor, conductance: Tensor, pulses: Tensor) -> None:
         self._conductance[cells] = conductance
         if self._programmed is not self._conductance:
             self._programmed[cells] = conductance
-        self._ages.note(cells, self.ledger.counts(cells))
+        self._ages.note(cells, pulses)
         self._derive(cells >> 1)
 
     def _derive(self, pairs: Tensor | slice) -> None:
@@ -367,7 +364,7 @@ class SimulatedChip(Chip):
         return self.technology.read_deviation(self._conductance[cells], age, left)
 
     def _words(self, cells: Tensor, counts: Tensor | int, purpose: int) -> Tensor:
-        addresses = 2 * self._address[cells >> 1] + (cells & 1)
+        addresses = self._address[cells >> 1].mul_(2).add_(cells & 1)
         return words_of(addresses, counts, purpose, seed=self.seed, future=self.future)
 
     def _checked(self, cells: Tensor) -> Tensor:
