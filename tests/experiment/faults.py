@@ -147,7 +147,7 @@ def carry(port: int, behind: int, cuts: Any, budgets: list[int]) -> None:
                         ends[end].sendall(data)
                 except OSError:
                     data = b""
-                if not data:
+                if not data or left == 0:
                     holds = left == 0
                     if holds:
                         cuts.value, left = cuts.value + 1, None

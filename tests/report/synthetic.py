@@ -20,9 +20,11 @@ ACCURACY = {
     "pruned-ideal": 0.893,
     "pruned": 0.879,
     "pruned-cells": 0.888,
+    "pruned-two-pairs": 0.891,
 }
 DIGITAL = ("digital", "digital-quantised")
-SEARCHED = ("pruned-ideal", "pruned", "pruned-cells")
+CELLS = ("pruned-cells", "pruned-two-pairs")
+SEARCHED = ("pruned-ideal", "pruned", *CELLS)
 UNTRAINED = ("random", "random-mask")
 LAYERS = {"conv1": (64, 9), "conv2": (16, 576), "fc1": (128, 400), "fc2": (10, 128)}
 EDGES = sum(rows * columns for rows, columns in LAYERS.values())
@@ -111,7 +113,7 @@ def physics(arm: str, overrides: Mapping[str, Any]) -> JsonDict:
     if arm.startswith("programmed"):
         facts["programming_error"] = overrides.get("chip.programming_error", 0.05)
     else:
-        facts["grain"] = "cell" if arm == "pruned-cells" else "pair"
+        facts["grain"] = "cell" if arm in CELLS else "pair"
     return facts
 
 
@@ -356,7 +358,7 @@ def write_run(directory: Path, content: JsonDict, with_maps: Sequence[str] = ())
             folder = directory / "trials" / f"{one['arm']}-{place}-chip0"
             folder.mkdir(parents=True, exist_ok=True)
             forming = one["overrides"].get("chip.forming", "half")
-            grain = 2 if one["arm"] == "pruned-cells" else 1
+            grain = 2 if one["arm"] in CELLS else 1
             arrays = maps(np.random.default_rng(place), forming, grain)
             np.savez_compressed(folder / "maps.npz", **arrays)
             one["trials"][0]["maps"] = str((folder / "maps.npz").relative_to(directory))

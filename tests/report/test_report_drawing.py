@@ -113,7 +113,7 @@ def seen_by_a_deuteranope(colour: str) -> np.ndarray:
 
 
 def test_the_main_arms_differ_to_colour_blind_eyes() -> None:
-    main = ("digital-quantised", "programmed", "pruned", "pruned-cells")
+    main = ("digital-quantised", "programmed", *arms.GRAINS)
     for face in ("light", "dark"):
         seen = [seen_by_a_deuteranope(getattr(arms.LOOKS[arm].colour, face)) for arm in main]
         for one, other in combinations(seen, 2):

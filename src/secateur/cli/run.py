@@ -62,8 +62,8 @@ def run(
         bool,
         typer.Option(
             "--sweep-programming-error", rich_help_panel=_WHAT,
-            help="Vary the error that programming leaves (0 to 0.3) for the programmed and the "
-            "pruned arms: where do their accuracies cross?",
+            help="Vary the error that programming leaves (0 to 0.3) for the programmed arms, "
+            "`pruned` and `pruned-cells`: where do their accuracies cross?",
         ),
     ] = False,
     technology: Annotated[

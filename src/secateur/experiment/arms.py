@@ -322,7 +322,7 @@ ARMS: dict[str, Arm] = {
         Pruned("pruned-ideal", "the search on ideal random cells", "ideal"),
         Pruned("pruned", "the search on the chip, an edge being a pair: the paper's method"),
         Pruned("pruned-cells", "the search on the chip, an edge being a single cell"),
-        Pruned("pruned-two-pairs", "the same, every weight being the sum of two pairs"),
+        Pruned("pruned-two-pairs", "cells again, every weight being the sum of two pairs"),
     )
 }
 

@@ -113,7 +113,7 @@ def finished_trial(
         raise FileError(
             "No finished search is in this directory", where=str(directory),
             cause="another directory, or a run of arms that prune nothing",
-            remedy="Give the directory of a finished run of `pruned` or `pruned-cells`",
+            remedy="Give the directory of a finished run of an arm that prunes, such as `pruned`",
         )  # fmt: skip
     arms = sorted({result["arm"] for _, result in results})
     if arm is None and len(arms) > 1:

@@ -35,7 +35,7 @@ LOOKS = {
     "pruned-ideal": Look(palette.MOSS, "h", DASHED, "search, ideal weights"),
     "pruned": Look(palette.LEAF, "o", SOLID, "search, edge is a pair"),
     "pruned-cells": Look(palette.LAGOON, "D", SOLID, "search, edge is a cell"),
-    "pruned-two-pairs": Look(palette.SAPPHIRE, "D", DASHED, "cells, two pairs a weight"),
+    "pruned-two-pairs": Look(palette.MIDNIGHT, "D", DASHED, "search, two pairs a weight"),
 }
 
 # The searches on the chip itself, by what they prune.

@@ -31,7 +31,7 @@ from secateur.report import (
     training,
     wear,
 )
-from secateur.report.arms import swatch
+from secateur.report.arms import GRAINS, swatch
 from secateur.report.drawing import Plate
 from secateur.report.histograms import histogram_plates, wear_plate
 from secateur.report.macro_figures import MapPlate, macro_maps, unshown_macros
@@ -41,7 +41,7 @@ from secateur.report.sweeps import comparisons, sweeps
 
 IMAGE_BYTES = 1_900_000
 SHOWN_CHIPS = 2
-PREFERRED = ("pruned", "pruned-cells", "programmed")
+PREFERRED = (*GRAINS, "programmed")
 
 
 def write_report(run_directories: Sequence[Path], out: Path) -> Path:

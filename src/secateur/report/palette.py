@@ -40,11 +40,11 @@ ORCHID = Colour("orchid", "#a2478f", "#e093cd")
 MOSS = Colour("moss", "#5a8a1f", "#a5cf6e")
 LEAF = Colour("leaf", "#0b7a5b", "#4fc9a0")
 LAGOON = Colour("lagoon", "#0e7fa4", "#5cc7ee")
-SAPPHIRE = Colour("sapphire", "#1c4f9c", "#86aff7")
+MIDNIGHT = Colour("midnight", "#17206f", "#4a78f0")
 
 PAGE_COLOURS = (PAPER, INK, MUTED, RULE, SURFACE, ACCENT, SET, RESET)
 SERIES_COLOURS = (
-    SLATE, INDIGO, RUST, OCHRE, STONE, COCOA, ORCHID, MOSS, LEAF, LAGOON, SAPPHIRE
+    SLATE, INDIGO, RUST, OCHRE, STONE, COCOA, ORCHID, MOSS, LEAF, LAGOON, MIDNIGHT
 )  # fmt: skip
 COLOURS = PAGE_COLOURS + SERIES_COLOURS
 BY_LIGHT_FACE = {colour.light: colour for colour in COLOURS}
