@@ -37,6 +37,7 @@ def test_the_physics_is_on(results):
         for trial in results[arm]["trials"]:
             physics = trial["physics"]
             assert (physics["read_noise"], physics["cycle_spread_high"]) == (0.02, 0.05)
+            assert physics["pairs_per_weight"] == (2 if arm == "pruned-two-pairs" else 1)
             assert physics["input_bits"] == 4
             assert len(trial["history"]) == 20
 

@@ -96,6 +96,33 @@ def test_the_compliance_tunes_the_conductance() -> None:
     assert float(ratio.median()) == pytest.approx(0.5, rel=1e-4)
 
 
+@pytest.mark.parametrize("forming", [FixedVoltage, VoltageRamp])
+def test_a_set_stops_at_the_current_that_forming_stopped_at(forming: type[Forming]) -> None:
+    """Or the pairs that come back would be weaker than those that were never pruned."""
+    chip = SimulatedChip(TAOX, forming=forming(compliance=150e-6))  # type: ignore[call-arg]
+    region = chip.place("weight", (100, 100))
+    cells = torch.arange(20_000)
+    cells = cells[conducting(chip.conductance(region)).view(-1)]
+    chip.reset(cells)
+    chip.set(cells)
+    again = chip.conductance(region).view(-1)[cells]
+    assert float(again.median()) == pytest.approx(2.0 * TAOX.high_conductance, rel=0.02)
+
+
+@pytest.mark.parametrize("wrong", [{"voltage": -3.0}, {"width": 0.0}, {"compliance": -75e-6}])
+def test_a_pulse_that_cannot_be_is_refused_and_not_counted(wrong: dict[str, float]) -> None:
+    chip = SimulatedChip(TAOX)
+    cells = torch.arange(chip.place("weight", (2, 3)).cells.stop)
+    before, (name,) = chip.ledger.totals(), wrong
+    pulse = {"voltage": 3.4, "width": 1e-6, "compliance": 75e-6, **wrong}
+    with pytest.raises(SettingError, match=f"{name} of the forming pulse is"):
+        chip.form(cells, **pulse)
+    voltages = [pulse.pop("voltage"), 3.6]
+    with pytest.raises(SettingError, match=f"{name} of the forming pulse is"):
+        chip.ramp(cells, voltages=voltages, **pulse)
+    assert chip.ledger.totals() == before
+
+
 # --- Ramp --------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from secateur.chip import SimulatedChip
+from secateur.chip import FixedVoltage, SimulatedChip
 from secateur.cost import (
     break_even,
     chip_cost,
@@ -51,6 +51,18 @@ def test_costs_of_pulses_add_up(set_, reset, form, verified):
         LAW, set_=set_, reset=reset, verified=verified
     )
     assert (whole.energy, whole.time) == pytest.approx((parts.energy, parts.time))
+
+
+def test_a_chip_that_was_formed_by_other_pulses_pays_for_those():
+    def forming(**how):
+        chip = SimulatedChip(LAW, forming=FixedVoltage(0.999999, **how))
+        chip.place("weight", (50, 50))
+        return chip_cost(chip)
+
+    usual, strong, long = forming(), forming(compliance=150e-6), forming(width=2e-6)
+    assert strong.energy == pytest.approx(2 * usual.energy, rel=1e-3)
+    assert (strong.time, long.time) == (usual.time, pytest.approx(2 * usual.time))
+    assert long.energy == pytest.approx(2 * usual.energy, rel=1e-3)
 
 
 def test_no_pulse_costs_nothing():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from secateur.errors import FileError
 from secateur.experiment.checkpoint import restore_checkpoint, save_checkpoint
 from secateur.experiment.processes import Alone
 from secateur.experiment.recipe import Training
@@ -13,11 +14,12 @@ from secateur.experiment.training import Trainer
 from secateur.tasks import Split
 
 
-def trainer(device: str = "cpu") -> Trainer:
+def trainer(device: str = "cpu", seed: int = 0, **settings) -> Trainer:
     where = Alone()
     model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(), nn.Linear(8, 2)).to(device)
     samples = Split(torch.randn(12, 4), torch.randint(0, 2, (12,)))
-    made = Trainer(model, samples, Training(epochs=2, batch_size=4), seed=0, together=where)
+    training = Training(**{"epochs": 2, "batch_size": 4, **settings})
+    made = Trainer(model, samples, training, seed=seed, together=where)
     where.device = torch.device(device)
     return made
 
@@ -47,6 +49,18 @@ def test_the_generator_of_a_gpu_comes_back_with_that_of_the_processor(
     held["state"] = torch.zeros(16, dtype=torch.uint8)
     restore_checkpoint(tmp_path, trainer())
     assert not bool(held["state"].any())
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [({"epochs": 3}, "epochs was 2, here it is 3"), ({"seed": 1}, "seed was 0, here it is 1"),
+     ({"learning_rate": 0.2}, "learning_rate was 0.1, here it is 0.2")],
+)  # fmt: skip
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, other, words) -> None:
+    """The model may be the same: learning rates and the order of samples would be mixed."""
+    save_checkpoint(tmp_path, trainer())
+    with pytest.raises(FileError, match=words):
+        restore_checkpoint(tmp_path, trainer(**other))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -7,14 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from secateur.chip import FixedVoltage, VoltageRamp
 from secateur.circuit import Converters, Ideal, ReadPerStep, Wired
 from secateur.errors import DivergedError, FileError, SecateurError, SettingError
 from secateur.experiment import runner
-from secateur.experiment.arms import ARMS, circuit_from
+from secateur.experiment.arms import ARMS, chip_from, circuit_from
 from secateur.experiment.recipe import ARM_NAMES, Recipe
 from secateur.experiment.runner import run_experiment
 
@@ -204,6 +206,16 @@ def test_levels_are_composed_from_settings():
     assert circuit_from(small(**wires, **ends)) == Converters(wired, output_bits=6, headroom=3.0)
     serial = {"converters.bit_serial": True}
     assert circuit_from(small(**serial)) == Converters(output_bits=None, bit_serial=True)
+
+
+def test_forming_is_made_of_its_word_its_voltage_its_width_and_its_current():
+    own = {"chip.forming_width": 1e-5, "chip.forming_compliance": 1e-4}
+    for word, forming in (("half", FixedVoltage(0.5)), ("ramp", VoltageRamp())):
+        settings = small(**{"chip.forming": word, **own}).chip
+        expected = replace(forming, width=1e-5, compliance=1e-4)
+        assert chip_from(settings, 0).forming == expected
+    volts = small(**{"chip.forming_voltage": 3.5, **own}).chip
+    assert chip_from(volts, 0).forming == FixedVoltage(voltage=3.5, width=1e-5, compliance=1e-4)
 
 
 @pytest.mark.parametrize("arm", ARMS)

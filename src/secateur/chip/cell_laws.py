@@ -19,6 +19,15 @@ def breakdown(law: Technology, draw: Tensor, *, width: float) -> Tensor:
     )  # fmt: skip
 
 
+def set_median(law: Technology, compliance: float | None) -> float:
+    """Siemens that a SET which stops at that current aims at; None for the technology's."""
+    if compliance is None:
+        return law.high_conductance
+    return device.median_at_compliance(
+        law.high_conductance, compliance=compliance, reference=law.compliance_current
+    )
+
+
 def high_state(law: Technology, frozen: Tensor, cycle: Tensor, median: float | Tensor) -> Tensor:
     """Siemens after forming or a SET, around the given median."""
     return device.switched_conductance(
@@ -36,7 +45,7 @@ def low_state(law: Technology, frozen: Tensor, cycle: Tensor) -> Tensor:
 
 
 def switched(
-    law: Technology, own: Tensor, new: Tensor, up: Tensor, *, median: Tensor | None,
+    law: Technology, own: Tensor, new: Tensor, up: Tensor, *, median: Tensor | float,
     floor: Tensor | None,
 ) -> Tensor:  # fmt: skip
     """Siemens after one pulse each: a SET where `up`, a RESET elsewhere.
@@ -46,15 +55,14 @@ def switched(
         own: words (4, n), frozen at birth.
         new: words (4, n) of this pulse.
         up: mask of those that are SET.
-        median: siemens that a SET aims at; the technology's where None.
+        median: siemens that a SET aims at.
         floor: siemens that a SET leaves at least, or None.
     """
     cycle = first_normals(new)
     left = low_state(law, first_normals(own[1:]), cycle)
     if not bool(up.any()):
         return left
-    aim = law.high_conductance if median is None else median
-    raised = high_state(law, first_normals(own), cycle, aim)
+    raised = high_state(law, first_normals(own), cycle, median)
     return torch.where(up, raised if floor is None else torch.maximum(raised, floor), left)
 
 
@@ -80,10 +88,7 @@ def formed(
     low, high = device.born_stuck(
         birth, low_fraction=law.stuck_low_fraction, high_fraction=law.stuck_high_fraction
     )
-    median = device.median_at_compliance(
-        law.high_conductance, compliance=compliance, reference=law.compliance_current
-    )
-    left = high_state(law, frozen, cycle, median)
+    left = high_state(law, frozen, cycle, set_median(law, compliance))
     # Few are stuck low: the draws of the others are not needed.
     left[low] = low_state(law, normals(spare[:, low])[0], cycle[low])
     return left, low, high

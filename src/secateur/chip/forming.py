@@ -1,11 +1,11 @@
 """How a chip is formed: the design knob between Gaussian and near-signed-constant weights."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from secateur.device import Technology, forming_voltage
@@ -29,7 +29,22 @@ class Formable(Protocol):
 
 
 class Forming(ABC):
-    """A procedure of forming pulses for the pairs of a region."""
+    """A procedure of forming pulses for the pairs of a region.
+
+    Args:
+        width: seconds; the technology's forming_width where None.
+        compliance: amperes that stop these pulses, and a simulated chip's SET pulses after them;
+            the technology's where None.
+    """
+
+    width: float | None = None
+    compliance: float | None = None
+
+    def pulsed(self, technology: Technology) -> Technology:
+        """The technology with the width and the current of these pulses: for what they cost."""
+        asked = {"forming_width": self.width, "compliance_current": self.compliance}
+        own = {name: value for name, value in asked.items() if value is not None}
+        return technology.with_values(**own) if own else technology
 
     @abstractmethod
     def run(self, chip: Formable, cells: Tensor) -> None:
@@ -60,8 +75,7 @@ class FixedVoltage(Forming):
                 f"The fraction of cells to form is {self.fraction}",
                 remedy="Give a share above 0 and below 1, or a voltage",
             )
-        for name in ("voltage", "width", "compliance"):
-            _positive(name, getattr(self, name))
+        refuse_unphysical(voltage=self.voltage, width=self.width, compliance=self.compliance)
 
     def run(self, chip: Formable, cells: Tensor) -> None:
         """One pulse to every cell."""
@@ -97,8 +111,10 @@ class VoltageRamp(Forming):
     compliance: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("start", "stop", "step", "width", "compliance"):
-            _positive(name, getattr(self, name))
+        refuse_unphysical(
+            start=self.start, stop=self.stop, step=self.step, width=self.width,
+            compliance=self.compliance,
+        )  # fmt: skip
         if self.start is not None and self.stop is not None and self.stop < self.start:
             raise SettingError(f"The ramp stops at {self.stop} V below its start, {self.start} V")
 
@@ -128,10 +144,16 @@ class VoltageRamp(Forming):
         chip.ramp(cells, voltages=self.voltages(law), width=width, compliance=compliance)
 
 
-def _positive(name: str, value: float | None) -> None:
-    if value is not None and not (value > 0.0 and torch.isfinite(torch.tensor(value))):
-        raise SettingError(
-            f"{name} of the forming pulse is {value}",
-            cause="amplitudes, widths and currents are positive in SI units",
-            remedy="Give a positive number of volts, seconds or amperes",
-        )
+def refuse_unphysical(**quantities: float | None) -> None:
+    """Refuses quantities of a forming pulse that are not positive and finite; None passes.
+
+    Raises:
+        SettingError: naming the first.
+    """
+    for name, value in quantities.items():
+        if value is not None and not (value > 0.0 and math.isfinite(value)):
+            raise SettingError(
+                f"{name} of the forming pulse is {value}",
+                cause="amplitudes, widths and currents are positive in SI units",
+                remedy="Give a positive number of volts, seconds or amperes",
+            )

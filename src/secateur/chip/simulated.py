@@ -13,7 +13,7 @@ from secateur.chip.ageing import Ages
 from secateur.chip.cells import refuse_foreign, refuse_repeated
 from secateur.chip.chip import CellStatistics, Chip, PairStatistics, WriteReport
 from secateur.chip.draws import AGE, BIRTH, CELL, INPUT_LINE, OUTPUT_LINE, RELAX, VERIFY, words_of
-from secateur.chip.forming import FixedVoltage, Forming
+from secateur.chip.forming import FixedVoltage, Forming, refuse_unphysical
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Geometry, Placement, Region, as_macro
 from secateur.chip.room import appended
@@ -235,6 +235,7 @@ class SimulatedChip(Chip):
 
     def form(self, cells: Tensor, *, voltage: float, width: float, compliance: float) -> None:
         """See `Chip.form`."""
+        refuse_unphysical(voltage=voltage, width=width, compliance=compliance)
         for part in torch.split(self._checked(cells), _PART):
             self.ledger.form[part] += 1
             words = self._words(part, 0, CELL)
@@ -249,6 +250,7 @@ class SimulatedChip(Chip):
         cells = self._checked(cells)
         if not len(voltages):
             return
+        refuse_unphysical(voltage=min(voltages), width=width, compliance=compliance)
         steps = torch.tensor(voltages, dtype=torch.float32, device=self.device)
         for part in torch.split(cells, _PART):
             words = self._words(part, 0, CELL)
@@ -327,7 +329,8 @@ class SimulatedChip(Chip):
             median = median[moves] if median is not None else None
         # No SET lowers: one that stops at a small current may find a cell already above it.
         floor = self._conductance[cells]
-        left = cell_laws.switched(law, own, new, up, median=median, floor=floor)
+        aim = cell_laws.set_median(law, self.forming.compliance) if median is None else median
+        left = cell_laws.switched(law, own, new, up, median=aim, floor=floor)
         self._change(cells, left, counts)
         self._status[cells] = self.LOW + up.to(torch.int8)
 

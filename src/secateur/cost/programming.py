@@ -61,9 +61,16 @@ def chip_cost(chip: Chip) -> ProgrammingCost:
     """The cost of everything a chip's ledger counts."""
     totals = chip.ledger.totals()
     return programming_cost(
-        chip.technology, formed=formed_cells(chip),
+        as_pulsed(chip), formed=formed_cells(chip),
         form=totals["form"], set_=totals["set"], reset=totals["reset"],
     )  # fmt: skip
+
+
+def as_pulsed(chip: Chip) -> Technology:
+    """A chip's technology, with the width and current of its own forming where it tells them."""
+    forming = getattr(chip, "forming", None)
+    own: Technology = chip.technology if forming is None else forming.pulsed(chip.technology)
+    return own
 
 
 def formed_cells(chip: Chip) -> int:

@@ -9,6 +9,7 @@ from secateur.cost.constants import constants
 from secateur.cost.inference import COST_MODELS, Calibrated, CostModel, InferenceCost, planes
 from secateur.cost.programming import (
     ProgrammingCost,
+    as_pulsed,
     break_even,
     cost_of_writing,
     formed_cells,
@@ -155,7 +156,7 @@ def _programming(chip: Chip, search: Search, writing: Mapping[str, float]) -> di
 def forming_cost(chip: Chip) -> ProgrammingCost:
     """The cost of a chip's forming pulses alone."""
     form = int(chip.ledger.form.sum())
-    return programming_cost(chip.technology, formed=formed_cells(chip), form=form)
+    return programming_cost(as_pulsed(chip), formed=formed_cells(chip), form=form)
 
 
 def _entry(pulses: float, cost: ProgrammingCost) -> dict[str, Any]:

@@ -66,24 +66,34 @@ def circuit_from(recipe: Recipe) -> Circuit:
     )  # fmt: skip
 
 
-def forming_from(word: str) -> Forming:
+def forming_from(
+    word: str, *, width: float | None = None, compliance: float | None = None
+) -> Forming:
     """A forming procedure by its word in a recipe.
+
+    Args:
+        word: of the recipe.
+        width: of its pulses in seconds; the technology's where None.
+        compliance: amperes that stop them; likewise.
 
     Raises:
         SettingError: for an unknown one.
     """
     known: dict[str, Forming] = {
-        "full": FixedVoltage(), "half": FixedVoltage(0.5), "ramp": VoltageRamp()
-    }  # fmt: skip
+        "full": FixedVoltage(width=width, compliance=compliance),
+        "half": FixedVoltage(0.5, width=width, compliance=compliance),
+        "ramp": VoltageRamp(width=width, compliance=compliance),
+    }
     if word not in known:
         raise SettingError(f"There is no forming {word!r}", remedy=nearest(word, known))
     return known[word]
 
 
 def _forming(settings: ChipSettings) -> Forming:
+    width, compliance = settings.forming_width, settings.forming_compliance
     if settings.forming_voltage is not None:
-        return FixedVoltage(voltage=settings.forming_voltage)
-    return forming_from(settings.forming)
+        return FixedVoltage(voltage=settings.forming_voltage, width=width, compliance=compliance)
+    return forming_from(settings.forming, width=width, compliance=compliance)
 
 
 @dataclass(frozen=True)
@@ -215,7 +225,11 @@ class Programmed(Arm):
         self, model: nn.Module, recipe: Recipe, *, seed: int, make_chip: MakeChip = chip_from
     ) -> bool:
         """Writes and verifies every weight on a fully formed chip."""
-        settings = recipe.chip.model_copy(update={"forming": "full", "forming_voltage": None})
+        usual: dict[str, Any] = {
+            "forming": "full", "forming_voltage": None, "forming_width": None,
+            "forming_compliance": None,
+        }  # fmt: skip
+        settings = recipe.chip.model_copy(update=usual)
         chip = make_chip(settings, seed)
         program_(model, chip, circuit=circuit_from(recipe), seed=seed)
         return True
@@ -259,7 +273,7 @@ class Pruned(Arm):
         chip = recipe.chip
         if self.technology:
             other: dict[str, Any] = {
-                "technology": self.technology, "values": {}, "address": None, "recording": ()
+                "technology": self.technology, "values": {}, "address": None, "recording": (),
             }  # fmt: skip
             chip = chip.model_copy(update=other)
         made = make_chip(chip, seed)

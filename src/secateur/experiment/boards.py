@@ -94,6 +94,12 @@ def check_boards(recipe: Recipe, trials: Sequence[tuple[str, str]]) -> None:
             cause="one board is one chip",
             remedy="Leave --chips out, and run once with each board",
         )  # fmt: skip
+    for name in ("forming_voltage", "forming_width", "forming_compliance"):
+        if getattr(recipe.chip, name) is not None:
+            raise SettingError(
+                f"chip.{name} is set, and the chip is a board", where=recipe.chip.address,
+                cause="a board forms its cells its own way", remedy="Leave it out",
+            )  # fmt: skip
     on_board = [name for name, arm in trials if ARMS[arm].on_board]
     if len(on_board) > 1:
         raise SettingError(

@@ -22,6 +22,7 @@ def save_checkpoint(folder: Path, trainer: Trainer) -> None:
     progress = trainer.progress
     settings: dict[str, Any] = {
         "history": progress.history, "model": dict(metadata), "processes": trainer.together.count,
+        "training": trainer.identity(),
     }  # fmt: skip
     if progress.partial is not None:
         settings["partial"] = asdict(progress.partial)
@@ -51,7 +52,7 @@ def restore_checkpoint(folder: Path, trainer: Trainer) -> list[str]:
         checkpoint was written by another number of processes.
 
     Raises:
-        FileError: where there are checkpoints and none can be read.
+        FileError: where there are checkpoints and none can be read, or one is of another training.
     """
     refused: list[str] = []
     paths = _by_age(folder)[::-1]
@@ -62,6 +63,7 @@ def restore_checkpoint(folder: Path, trainer: Trainer) -> list[str]:
         except (FileError, KeyError, json.JSONDecodeError) as error:
             refused.append(f"{path.name} is not a readable checkpoint and was passed over: {error}")
             continue
+        _check_training(settings.get("training", {}), trainer, path)
         _restore(trainer, tensors, settings)
         before, now = settings.get("processes", 1), trainer.together.count
         if before != now:
@@ -84,6 +86,18 @@ def _by_age(folder: Path) -> list[Path]:
     found = {p: p.stem.split("-")[1:] for p in folder.glob("checkpoint-*.safetensors")}
     named = {p: words for p, words in found.items() if all(map(str.isdecimal, words))}
     return sorted(named, key=lambda path: [int(word) for word in named[path]])
+
+
+def _check_training(saved: dict[str, Any], trainer: Trainer, path: Path) -> None:
+    here = trainer.identity()
+    for name, value in here.items():
+        if saved.get(name) != value:
+            raise FileError(
+                f"This checkpoint is of another training: {name} was {saved.get(name)}, "
+                f"here it is {value}", where=str(path),
+                cause="a file from another run, or a recipe that was changed",
+                remedy="Put the run's own checkpoint back, or delete this one",
+            )  # fmt: skip
 
 
 def _restore(trainer: Trainer, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:

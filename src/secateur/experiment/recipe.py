@@ -105,6 +105,12 @@ class ChipSettings(_Section):
     technology: str = "taox-40nm"
     forming: Literal["full", "half", "ramp"] = "full"
     forming_voltage: float | None = Field(None, gt=0, description="volts, instead of full or half")
+    forming_width: float | None = Field(
+        None, gt=0, description="seconds of its pulses; unset: the technology's"
+    )
+    forming_compliance: float | None = Field(
+        None, gt=0, description="amperes that stop forming and SET; unset: the technology's"
+    )
     circuit: Literal["read-per-step", "read-per-product", "ideal"] = "read-per-step"
     macros: int | None = Field(None, ge=1, description="how many it has; unset: as many as needed")
     address: str | None = Field(

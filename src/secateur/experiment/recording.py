@@ -70,6 +70,8 @@ def refuse_unrecorded(recipe: Recipe, arm: Arm) -> None:
     asked = {
         "chip.values": bool(chip.values), "chip.macros": chip.macros is not None,
         "chip.forming_voltage": chip.forming_voltage is not None,
+        "chip.forming_width": chip.forming_width is not None,
+        "chip.forming_compliance": chip.forming_compliance is not None,
         "chip.circuit": chip.circuit == "ideal", "chip.address": chip.address is not None,
         "converters.output_bits": ends.output_bits is not None,
         "converters.bit_serial": ends.bit_serial,

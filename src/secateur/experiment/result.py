@@ -111,13 +111,20 @@ def _physics(recipe: Recipe, model: nn.Module) -> dict[str, Any]:
         "forming": "full" if written else "as recorded" if recorded else _forming_words(recipe),
         "circuit": _stored_words(recipe) if recorded else circuit_from(recipe).label,
         "read_noise": law.read_noise,
+        "device_spread_high": law.high_device_spread,
+        "device_spread_low": law.low_device_spread,
         "cycle_spread_high": law.high_cycle_spread,
         "cycle_spread_low": law.low_cycle_spread,
         "stuck_fraction": law.stuck_low_fraction + law.stuck_high_fraction,
         **({"programming_error": law.programming_error} if written else {}),
-        **({} if written else {"grain": recipe.search.grain}),
+        **({} if written else _edges(recipe)),
         **_errors_of_circuit(model),
     }
+
+
+def _edges(recipe: Recipe) -> dict[str, Any]:
+    search = recipe.search
+    return {"grain": search.grain, "pairs_per_weight": search.pairs_per_weight}
 
 
 def _errors_of_circuit(model: nn.Module) -> dict[str, float]:
@@ -151,5 +158,7 @@ def _stored_words(recipe: Recipe) -> str:
 def _forming_words(recipe: Recipe) -> str:
     if recipe.chip.address is not None:
         return "the board's own"
-    voltage = recipe.chip.forming_voltage
-    return recipe.chip.forming if voltage is None else f"{voltage} V"
+    chip = recipe.chip
+    asked = ((chip.forming_voltage, "V"), (chip.forming_width, "s"), (chip.forming_compliance, "A"))
+    words = [f"{value:g} {unit}" for value, unit in asked if value is not None]
+    return ", ".join(words if chip.forming_voltage is not None else [chip.forming, *words])

@@ -123,6 +123,11 @@ class Trainer:
         self.progress, self._momenta = progress, momenta
         vars(self).pop("optimizer", None)
 
+    def identity(self) -> dict[str, Any]:
+        """What its steps follow from besides the model, in plain JSON."""
+        settings = self.settings.model_dump(mode="json")
+        return {**settings, "seed": self.seed, "samples": len(self.samples)}
+
     @property
     def steps(self) -> int:
         """Steps of an epoch; an incomplete last batch is left out."""
