@@ -56,6 +56,10 @@ BILINEAR = {"where": lambda name, module: True}
 MODELS = {
     "lazy layer": (nn.Sequential(nn.LazyLinear(3)), {}, "lazy layer has no weights yet"),
     "own forward": (nn.Sequential(Scaled(3, 2)), {}, "subclass of Linear has a forward"),
+    "bilinear beside a linear layer": (
+        nn.Sequential(nn.Linear(3, 2), nn.Bilinear(3, 2, 2)), {}, "layer 1, a Bilinear"
+    ),
+    "recurrent cell": (nn.Sequential(nn.Linear(3, 2), nn.LSTMCell(3, 2)), {}, "1, a LSTMCell"),
     "own convolution": (nn.Sequential(Standardised(3, 2, 1)), {}, "_conv_forward of its own"),
     "weight norm": (nn.Sequential(weight_normed(nn.Linear(3, 2))), {}, "computed from others"),
     "torch's pruning": (nn.Sequential(masked(nn.Linear(3, 2))), {}, "computed from others"),

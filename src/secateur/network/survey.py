@@ -20,6 +20,8 @@ LAYERS = (
 )  # fmt: skip
 _RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
 PRUNABLE = (*LAYERS, *_RECURRENT, nn.MultiheadAttention)
+# Products of inputs and weights too: to leave them digital is for `where` to say.
+_UNPRUNABLE = (nn.Bilinear, nn.RNNCellBase)
 CHIP_MODULES = (ChipLayer, ChipRecurrent, ChipAttention)
 
 
@@ -122,8 +124,9 @@ def _chosen(model: nn.Module, where: Where | None) -> dict[str, nn.Module]:
             continue
         if isinstance(module, nn.MultiheadAttention):
             inside.add(id(module.out_proj))
-        asked = where(name, module) if where else _can_be(module)
-        if asked and (where is None or _can_be(module) or _owns_matrix(module)):
+        meant = _can_be(module) or isinstance(module, _UNPRUNABLE)
+        asked = where(name, module) if where else meant
+        if asked and (meant or _owns_matrix(module)):
             _check_swappable(name, module)
             chosen[name] = module
     if not chosen:
