@@ -11,7 +11,7 @@ import synthetic
 
 from secateur.errors import FileError, SettingError
 from secateur.report import read_run, write_report
-from secateur.report.page import render
+from secateur.report.page import render, write_page
 
 WITHIN_CELLS = {"td", "th", "span", "sup", "small", "abbr"}
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -284,13 +284,29 @@ def test_the_same_records_give_the_same_page(
 
 def test_a_page_is_replaced_only_by_a_whole_one(digital_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "report.html"
-    out.write_text("old")
+    old = '<!doctype html><head><meta name="generator" content="secateur 0.0.1"></head>'
+    out.write_text(old)
     with pytest.raises(FileError):
         write_report([digital_run, tmp_path / "no-run"], out)
-    assert out.read_text() == "old"
+    assert out.read_text() == old
     assert write_report([digital_run], out) == out
     assert out.read_text().startswith("<!doctype html>")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize("content", ["my notes", "", "<head><title>secateur</title></head>"])
+def test_a_file_that_is_no_page_of_ours_is_left_as_it_is(tmp_path: Path, content: str) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text(content)
+    with pytest.raises(FileError, match=r"no report page of secateur.*note\.txt.*another name"):
+        write_page("<!doctype html>", note)
+    assert note.read_text() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_a_page_of_ours_is_replaced_by_the_next(digital_page: Path) -> None:
+    page = write_page(text_of(digital_page), digital_page.with_name("again.html"))
+    assert write_page("new", page).read_text() == "new"
 
 
 def test_a_page_that_cannot_be_written_is_refused(digital_run: Path, tmp_path: Path) -> None:

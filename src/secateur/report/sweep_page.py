@@ -24,7 +24,7 @@ def write_sweep_page(folder: Path, out: Path) -> Path:
 
     Args:
         folder: the sweep's directory.
-        out: the file; an existing one is replaced, only once the new one is complete.
+        out: the file; an older page is replaced, only once the new one is complete.
 
     Raises:
         FileError: where results cannot be read or the page cannot be written.
