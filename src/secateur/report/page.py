@@ -1,6 +1,7 @@
 """Puts the page together: one self-contained HTML file from one or several run directories."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -246,8 +247,14 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(swatch=swatch)
+    environment.globals.update(swatch=swatch, setting_name=setting_name)
     return environment.get_template(name)
+
+
+def setting_name(name: str) -> Markup:
+    """A setting's name, which a narrow column may break after dots and underscores only."""
+    parts = re.split(r"(?<=[._ ])", name)
+    return Markup("<wbr>").join(Markup("<span>{}</span>").format(part) for part in parts)
 
 
 def style_sheet() -> Markup:
