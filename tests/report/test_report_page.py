@@ -167,6 +167,8 @@ def test_the_opening_tells_what_came_of_it(full_run: Path, full_page: Path) -> N
     best = next(r for r in record.results if r.name == "pruned-two-pairs").statistic("accuracy")
     opening = re.search(r'<div class="opening">(.*?)</div>', text_of(full_page), re.DOTALL)[1]
     words = re.sub(r"<[^>]+>", "", opening)
+    assert "The chips of pruned-two-pairs are taox-40nm" in words
+    assert f"All {sum(len(r.trials) for r in record.results)} trials" in text_of(full_page)
     assert "taught Fashion-MNIST (14 × 14) to a network of 62\u202f272 edges in 11 ways" in words
     assert "9 of them on 3 simulated chips each; training took 20 epochs" in words
     assert "taox-40nm" in words
@@ -194,6 +196,22 @@ def test_an_arm_without_a_chip_is_told_in_words(digital_page: Path) -> None:
     assert "One chip each, so there is no interval." in text
     assert "None" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
     assert "nan" not in re.findall(r">([^<]*)<", text)
+
+
+def test_one_of_a_thing_is_told_in_the_singular(tmp_path: Path) -> None:
+    result = synthetic.result(np.random.default_rng(0), "pruned", chips=1, epochs=2)
+    (trial,) = result["trials"]
+    figures = {"figures": {"accuracy": 0.5}, "remedied": {"norms": {"accuracy": 0.7}}}
+    trial["stress"] = [{"kind": "failed", "value": 0.1, **figures}]
+    text = render([read_run(synthetic.write_run(tmp_path, synthetic.record([result], chips=1)))])
+    for words in (
+        "<summary>The trial</summary>",
+        "<summary>The hardship in figures</summary>",
+        "The chip of pruned is taox-40nm",
+        "One chip, so there is no interval.",
+    ):
+        assert words in text
+    assert not re.search(r"\b1 (trials|chips|hardships|epochs|ways|pulses)\b", text)
 
 
 def test_several_runs_share_one_headline_and_have_a_part_each(joint_page: Path) -> None:

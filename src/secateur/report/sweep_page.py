@@ -127,9 +127,9 @@ def _origin(results: SweepResults) -> list[tuple[str, str]]:
     versions = ", ".join(f"{name} {number}" for name, number in results.versions.items())
     return [
         ("command", results.command),
-        ("machine", f"{machine.get('processor')}, {machine.get('cores')} cores"),
+        ("machine", f"{machine.get('processor')}, {numbers.number_of(machine.get('cores', 0), 'core')}"),
         ("workers", f"{machine.get('processes')} at a time, of "
-         f"{machine.get('threads_per_process')} thread(s)"),
+         f"{numbers.number_of(machine.get('threads_per_process', 0), 'thread')}"),
         ("last session", numbers.duration(results.wall_time_s)),
         ("versions", versions),
     ]  # fmt: skip
