@@ -266,6 +266,17 @@ def test_notes_of_the_trials_are_passed_on(tmp_path: Path) -> None:
     assert render([read_run(tmp_path)]).count("The checkpoint of epoch 3 was truncated.") == 1
 
 
+def test_curves_that_lie_one_on_the_other_are_told_of(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arms = ("digital-quantised", "pruned", "programmed")
+    made = [synthetic.result(rng, arm, epochs=3) for arm in arms]
+    for ours, theirs in zip(made[0]["trials"], made[2]["trials"], strict=True):
+        theirs["history"] = ours["history"]
+    text = render([read_run(synthetic.write_run(tmp_path, synthetic.record(made, chips=3)))])
+    told = "over the chips. digital-quantised and programmed share one line"
+    assert text.count(told) == 2  # accuracy and loss
+
+
 def test_words_from_the_record_are_never_markup(tmp_path: Path) -> None:
     evil = '<script>alert("$x^{$")</script>'
     result = synthetic.result(np.random.default_rng(0), "pruned", chips=2, epochs=3)

@@ -124,12 +124,13 @@ def _failures(results: SweepResults) -> list[str]:
 
 def _origin(results: SweepResults) -> list[tuple[str, str]]:
     machine = results.machine
+    cores = numbers.number_of(machine.get("cores", 0), "core")
+    threads = numbers.number_of(machine.get("threads_per_process", 0), "thread")
     versions = ", ".join(f"{name} {number}" for name, number in results.versions.items())
     return [
         ("command", results.command),
-        ("machine", f"{machine.get('processor')}, {numbers.number_of(machine.get('cores', 0), 'core')}"),
-        ("workers", f"{machine.get('processes')} at a time, of "
-         f"{numbers.number_of(machine.get('threads_per_process', 0), 'thread')}"),
+        ("machine", f"{machine.get('processor')}, {cores}"),
+        ("workers", f"{machine.get('processes')} at a time, of {threads}"),
         ("last session", numbers.duration(results.wall_time_s)),
         ("versions", versions),
     ]  # fmt: skip
