@@ -67,6 +67,17 @@ def test_a_single_chip_has_no_interval(capsys):
     assert "One chip" in legend(record)
 
 
+def test_a_table_without_a_chip_is_not_told_of_pulses():
+    wear = "Most worn: pulses on the cell that had most. SET, RESET and energy"
+    assert wear in legend(_record(_result("digital", chip=False), _result("pruned", chip=True)))
+    assert legend(_record(_result("digital", chip=False, chips=1))) == (
+        "One trial each, so no interval."
+    )
+    assert legend(_record(_result("digital", chip=False))) == (
+        "Means over 3 trials, ± the 95 % interval of the mean; std is over trials."
+    )
+
+
 def test_variants_have_a_column_where_there_are_any(capsys):
     with_variant = _result("pruned", variant="chip.forming=ramp", chip=True)
     heading, _, first, second = _rows(_record(_result("digital", chip=False), with_variant), capsys)

@@ -22,16 +22,21 @@ def comparison(record: Record) -> Table:
 
 
 def legend(record: Record) -> str:
-    """What the figures are taken over."""
-    chips = max((len(result.trials) for result in record.results), default=0)
-    if chips < 2:
-        over = "One chip, so no interval"
+    """What the figures are taken over, and what the columns hold that are there."""
+    number = max((len(result.trials) for result in record.results), default=0)
+    chip = any(result.has_chip for result in record.results)
+    thing = "chip" if chip else "trial"
+    if number < 2:
+        words = f"One {thing}{'' if chip else ' each'}, so no interval."
     else:
-        over = f"Means over {chips} chips, ± the 95 % interval of the mean; std is over chips"
-    return (
-        f"{over}. Most worn: pulses on the cell that had most. SET, RESET and energy: all the "
-        "programming of one chip."
-    )
+        over = f"{number} {thing}s, ± the 95 % interval of the mean; std is over {thing}s"
+        words = f"Means over {over}."
+    if chip:
+        words += (
+            " Most worn: pulses on the cell that had most. SET, RESET and energy: all the "
+            "programming of one chip."
+        )
+    return words
 
 
 def _columns(record: Record) -> dict[str, Cell]:
