@@ -85,6 +85,24 @@ def test_variants_have_a_column_where_there_are_any(capsys):
     assert (first[1], second[1]) == ("-", "chip.forming=ramp")
 
 
+def test_variants_that_an_arm_does_not_heed_are_one_row(capsys):
+    varied = {"chip.values.programming_error": 0.0}, {"chip.values.programming_error": 0.1}
+    record = _record(*(
+        _result(arm, variant=f"{path}={value}", chip=arm != "digital") | {"overrides": overrides}
+        for arm in ("digital", "programmed", "pruned")
+        for overrides in varied
+        for path, value in overrides.items()
+    ))  # fmt: skip
+    _, _, *rows = _rows(record, capsys)
+    assert [row[:2] for row in rows] == [
+        ["digital", "-"],
+        ["programmed", "chip.values.programming_error=0.0"],
+        ["programmed", "chip.values.programming_error=0.1"],
+        ["pruned", "-"],
+    ]
+    assert "Variant -: what was varied makes no difference to that arm" in legend(record)
+
+
 def test_a_selection_run_is_never_called_a_test(capsys):
     heading, _, row = _rows(_record(_result("digital", chip=False, split="validation")), capsys)
     assert heading == ["arm", "validation accuracy", "validation std", "n"]

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from secateur.cli.printing import table
 from secateur.cli.quantities import NONE, count, percent, quantity, ratio
+from secateur.experiment.arms import ARMS
 from secateur.report import Record
 from secateur.report.reading import Result, Statistic
 
@@ -16,7 +17,7 @@ def comparison(record: Record) -> Table:
     """The arms of a record side by side."""
     columns = _columns(record)
     made = table(*columns, numbers=tuple(set(columns) - {"arm", "variant"}))
-    for result in record.results:
+    for result in _told_once(record):
         made.add_row(*(cell(result) for cell in columns.values()))
     return made
 
@@ -36,7 +37,24 @@ def legend(record: Record) -> str:
             " Most worn: pulses on the cell that had most. SET, RESET and energy: all the "
             "programming of one chip."
         )
+    if any(_unheeded(result) for result in record.results):
+        words += f" Variant {NONE}: what was varied makes no difference to that arm."
     return words
+
+
+def _told_once(record: Record) -> list[Result]:
+    """The results; those that one trial stands for, see `run_experiment`, as one and no variant."""
+    found: dict[tuple[str, str], Result] = {}
+    for result in record.results:
+        own = result.model_copy(update={"variant": ""}) if _unheeded(result) else result
+        found.setdefault((own.arm, own.variant), own)
+    return list(found.values())
+
+
+def _unheeded(result: Result) -> bool:
+    """Whether this is a variant by settings that its arm does not heed."""
+    arm = ARMS.get(result.arm)
+    return bool(arm and result.overrides) and not any(map(arm.heeds, result.overrides))
 
 
 def _columns(record: Record) -> dict[str, Cell]:

@@ -48,7 +48,7 @@ def run(
         typer.Option(
             metavar="PART", rich_help_panel=_WHAT, show_default=False,
             help="Choose settings on `validation`; report on `test`, which is read once, at the "
-            "end of a training that uses the validation part too; `both` does the one and the other.",
+            "end of a training that uses the validation part too; or do `both`.",
         ),
     ] = None,
     vary: Annotated[
