@@ -54,7 +54,9 @@ def _told_once(record: Record) -> list[Result]:
 def _unheeded(result: Result) -> bool:
     """Whether this is a variant by settings that its arm does not heed."""
     arm = ARMS.get(result.arm)
-    return bool(arm and result.overrides) and not any(map(arm.heeds, result.overrides))
+    if arm is None or not result.overrides:
+        return False
+    return not any(arm.heeds(path) for path in result.overrides)
 
 
 def _columns(record: Record) -> dict[str, Cell]:

@@ -128,8 +128,9 @@ def _wear_map(array: Array, title: str, told: tuple[int, int] | None) -> MapPlat
     most = int(array.max())
     # Of cells that are worn alike the page names one, that which the record tells of.
     worst = np.argwhere(array == most)
-    known = told is not None and (worst == told).all(axis=1).any()
-    row, column = told if known else worst[0]
+    row, column = worst[0]
+    if told is not None and (worst == told).all(axis=1).any():
+        row, column = told
     # A few cells wear far more than the rest; on a scale up to them, the rest would be one colour.
     top = max(1, int(np.quantile(array[array > 0], 0.99))) if most else 1
     steps = min(STEPS, top + 1)
