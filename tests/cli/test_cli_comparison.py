@@ -67,11 +67,40 @@ def test_a_single_chip_has_no_interval(capsys):
     assert "One chip" in legend(record)
 
 
+def test_a_table_without_a_chip_is_not_told_of_pulses():
+    wear = "Most worn: pulses on the cell that had most. SET, RESET and energy"
+    assert wear in legend(_record(_result("digital", chip=False), _result("pruned", chip=True)))
+    assert legend(_record(_result("digital", chip=False, chips=1))) == (
+        "One trial each, so no interval."
+    )
+    assert legend(_record(_result("digital", chip=False))) == (
+        "Means over 3 trials, ± the 95 % interval of the mean; std is over trials."
+    )
+
+
 def test_variants_have_a_column_where_there_are_any(capsys):
     with_variant = _result("pruned", variant="chip.forming=ramp", chip=True)
     heading, _, first, second = _rows(_record(_result("digital", chip=False), with_variant), capsys)
     assert heading[:2] == ["arm", "variant"]
     assert (first[1], second[1]) == ("-", "chip.forming=ramp")
+
+
+def test_variants_that_an_arm_does_not_heed_are_one_row(capsys):
+    varied = {"chip.values.programming_error": 0.0}, {"chip.values.programming_error": 0.1}
+    record = _record(*(
+        _result(arm, variant=f"{path}={value}", chip=arm != "digital") | {"overrides": overrides}
+        for arm in ("digital", "programmed", "pruned")
+        for overrides in varied
+        for path, value in overrides.items()
+    ))  # fmt: skip
+    _, _, *rows = _rows(record, capsys)
+    assert [row[:2] for row in rows] == [
+        ["digital", "-"],
+        ["programmed", "chip.values.programming_error=0.0"],
+        ["programmed", "chip.values.programming_error=0.1"],
+        ["pruned", "-"],
+    ]
+    assert "Variant -: what was varied makes no difference to that arm" in legend(record)
 
 
 def test_a_selection_run_is_never_called_a_test(capsys):

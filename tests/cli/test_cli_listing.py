@@ -1,9 +1,14 @@
 """What there is: tasks, arms, technologies, recipes; for people and for programs."""
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
 
+from secateur.cli.main import app
 from secateur.device import Technology, presets
 from secateur.experiment.arms import ARMS
 from secateur.experiment.recipe import Recipe
@@ -89,3 +94,18 @@ def test_a_recipe_is_complete_and_can_be_read_back(secateur, tmp_path, task):
     assert read.task.name == task
     assert read.toml() == path.read_text(encoding="utf-8")
     assert json.loads(secateur("recipe", task, "--json").stdout) == read.table()
+
+
+def _commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _commands(below, *path, name)
+
+
+@pytest.mark.parametrize("path", list(_commands(get_command(app))), ids=" ".join)
+def test_help_fits_80_columns_and_gives_flags_no_value(path: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, [*path, "--help"], terminal_width=80)
+    assert shown.exit_code == 0
+    assert max(len(line) for line in shown.output.splitlines()) <= 80
+    assert "…" not in shown.output
+    assert "<bool>" not in shown.output

@@ -51,7 +51,11 @@ RECIPE: JsonDict = {
         "dead_band": 0.05,
         "per_layer": True,
     },
-    "arms": {"pruned-cells": {"search": {"dead_band": 0.05}}},
+    "arms": {
+        "programmed": {"training": {"learning_rate": 0.05}},
+        "pruned-cells": {"search": {"dead_band": 0.05}},
+    },
+    "run": {"arms": ["digital", "digital-quantised", "programmed", "pruned", "pruned-cells"]},
 }
 
 

@@ -69,6 +69,22 @@ return [...document.querySelectorAll('svg.plot')].filter(
   });
 """
 
+# A place between two letters of a name is on one line with both, but for where a name may wrap.
+BROKEN_NAMES = """
+return [...document.querySelectorAll('dt')].filter(name => {
+  const letters = [];
+  const walk = document.createTreeWalker(name, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) for (let n = 0; n < walk.currentNode.length; n++) {
+    const range = document.createRange();
+    range.setStart(walk.currentNode, n);
+    range.setEnd(walk.currentNode, n + 1);
+    letters.push([walk.currentNode.data[n], range.getBoundingClientRect().top]);
+  }
+  return letters.some(([_, top], n) => n && top > letters[n - 1][1] + 2
+    && !'._ '.includes(letters[n - 1][0]));
+}).map(name => name.textContent);
+"""
+
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
@@ -122,6 +138,14 @@ def test_it_opens_well(browser: webdriver.Chrome, page: Path, width: int, scheme
 def test_no_letter_of_a_figure_is_cut(browser: webdriver.Chrome, page: Path, width: int) -> None:
     look(browser, page, width, "light")
     assert browser.execute_script(LETTERS_CUT) == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_names_of_settings_wrap_at_dots_and_underscores_only(
+    browser: webdriver.Chrome, full_page: Path, width: int
+) -> None:
+    look(browser, full_page, width, "light")
+    assert browser.execute_script(BROKEN_NAMES) == []
 
 
 def brightness(colour: str) -> float:

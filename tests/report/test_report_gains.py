@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import synthetic
 from scipy.stats import ttest_rel
+from test_report_page import Page
 
 from secateur.errors import FileError
 from secateur.report import gains, read_run
 from secateur.report.exhibits import curve_plates, examples, galleries
+from secateur.report.page import render
 from secateur.report.reading import Run
 
 METRICS = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "dice": "Dice"}
@@ -127,3 +129,28 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "examples.npz").write_bytes(b"no zip file")
     with pytest.raises(FileError, match="cannot be read"):
         examples(run)
+
+
+def test_a_run_with_nothing_to_compare_shows_what_it_sees_under_its_own_heading(
+    tmp_path: Path,
+) -> None:
+    run = run_of(tmp_path, {"pruned": accuracies(0.9)})
+    assert headings_of(run, below=2) == ["Result"]
+    np.savez(tmp_path / "examples.npz", shirt=np.eye(5, dtype=np.float32))
+    assert headings_of(run, below=2) == ["Result", "What the networks see"]
+
+
+def test_measures_and_pictures_are_no_comparison_with_baselines(tmp_path: Path) -> None:
+    picture, curve = np.zeros((4, 6), np.uint8), np.array([[0.0, 1.0], [0.0, 1.0]])
+    arrays = {f"picture/01/{name}": picture for name in ("original", "predicted")}
+    run = with_arrays(tmp_path, arrays | {"curve/roc": curve})
+    assert headings_of(run, below=3) == [
+        "Result", "Against every baseline", "Every measure",
+        "What the networks see, and what they make of it", "Picture 01",
+    ]  # fmt: skip
+
+
+def headings_of(run: Run, *, below: int) -> list[str]:
+    """Those before the training, down to a level."""
+    words = [words for level, words in Page(render([run])).headings if 2 <= level <= below]
+    return words[: words.index("Training")]

@@ -8,8 +8,9 @@ import synthetic
 
 from secateur.errors import FileError
 from secateur.report import read_run
-from secateur.report.macro_figures import in_use
+from secateur.report.macro_figures import in_use, macro_maps
 from secateur.report.maps import MacroMaps, chip_maps, read_maps
+from secateur.report.wear import rows
 
 
 def write(path: Path, **arrays: np.ndarray) -> Path:
@@ -33,6 +34,21 @@ def test_arrays_find_their_rooms(tmp_path: Path) -> None:
     assert maps.macros["2"].final[0, 0] == 2
     assert maps.layers["block.0.conv"].mask.all()
     assert maps.cells["after_set"].shape == (3,)
+
+
+def test_of_cells_worn_alike_the_map_names_the_one_of_the_table(tmp_path: Path) -> None:
+    pulses = np.zeros((8, 8), np.int32)
+    pulses[4, 7] = pulses[5, 2] = 6
+    result = synthetic.result(np.random.default_rng(0), "pruned", chips=1, epochs=1)
+    worst = {"cell": 7, "weight": "fc1", "macro": 1, "row": 5, "column": 2, "pulses": 6}
+    result["trials"][0]["wear"]["worst"] = worst | {"of_endurance": 6e-6}
+    result["trials"][0]["maps"] = "maps.npz"
+    run = read_run(synthetic.write_run(tmp_path, synthetic.record([result], chips=1)))
+    write(tmp_path / "maps.npz", macro__0__pulses=pulses, macro__1__pulses=pulses)
+    first, second = macro_maps(chip_maps(run, run.record.results[0]))
+    assert rows(run)[0]["place"] == "fc1: macro 1, row 5, column 2"
+    assert "row 5 and column 2, saw 6" in second.caption
+    assert "row 4 and column 7, saw 6" in first.caption  # the table tells nothing of this macro
 
 
 def test_a_macro_in_little_use_is_shown_where_cells_were_formed() -> None:

@@ -11,10 +11,10 @@ import synthetic
 
 from secateur.errors import FileError, SettingError
 from secateur.report import read_run, write_report
-from secateur.report.page import render
+from secateur.report.page import render, write_page
 
 WITHIN_CELLS = {"td", "th", "span", "sup", "small", "abbr"}
-VOID = {"meta", "link", "img", "br", "hr", "input"}
+VOID = {"meta", "link", "img", "br", "hr", "input", "wbr"}
 
 
 class Page(HTMLParser):
@@ -167,6 +167,8 @@ def test_the_opening_tells_what_came_of_it(full_run: Path, full_page: Path) -> N
     best = next(r for r in record.results if r.name == "pruned-two-pairs").statistic("accuracy")
     opening = re.search(r'<div class="opening">(.*?)</div>', text_of(full_page), re.DOTALL)[1]
     words = re.sub(r"<[^>]+>", "", opening)
+    assert "The chips of pruned-two-pairs are taox-40nm" in words
+    assert f"All {sum(len(r.trials) for r in record.results)} trials" in text_of(full_page)
     assert "taught Fashion-MNIST (14 × 14) to a network of 62\u202f272 edges in 11 ways" in words
     assert "9 of them on 3 simulated chips each; training took 20 epochs" in words
     assert "taox-40nm" in words
@@ -180,7 +182,7 @@ def test_the_recipe_is_complete(full_page: Path) -> None:
         nested = [leaves(v) if isinstance(v, dict) else [k] for k, v in tree.items()]
         return [name for names in nested for name in names]
 
-    shown = re.findall(r"<dt>([^<]+)</dt>", text_of(full_page))
+    shown = re.findall(r"<dt>([^<]+)</dt>", re.sub(r"</?span>|<wbr>", "", text_of(full_page)))
     for leaf in leaves(synthetic.RECIPE):
         assert any(name == leaf or name.endswith(f".{leaf}") for name in shown), leaf
 
@@ -194,6 +196,22 @@ def test_an_arm_without_a_chip_is_told_in_words(digital_page: Path) -> None:
     assert "One chip each, so there is no interval." in text
     assert "None" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
     assert "nan" not in re.findall(r">([^<]*)<", text)
+
+
+def test_one_of_a_thing_is_told_in_the_singular(tmp_path: Path) -> None:
+    result = synthetic.result(np.random.default_rng(0), "pruned", chips=1, epochs=2)
+    (trial,) = result["trials"]
+    figures = {"figures": {"accuracy": 0.5}, "remedied": {"norms": {"accuracy": 0.7}}}
+    trial["stress"] = [{"kind": "failed", "value": 0.1, **figures}]
+    text = render([read_run(synthetic.write_run(tmp_path, synthetic.record([result], chips=1)))])
+    for words in (
+        "<summary>The trial</summary>",
+        "<summary>The hardship in figures</summary>",
+        "The chip of pruned is taox-40nm",
+        "One chip, so there is no interval.",
+    ):
+        assert words in text
+    assert not re.search(r"\b1 (trials|chips|hardships|epochs|ways|pulses)\b", text)
 
 
 def test_several_runs_share_one_headline_and_have_a_part_each(joint_page: Path) -> None:
@@ -248,6 +266,17 @@ def test_notes_of_the_trials_are_passed_on(tmp_path: Path) -> None:
     assert render([read_run(tmp_path)]).count("The checkpoint of epoch 3 was truncated.") == 1
 
 
+def test_curves_that_lie_one_on_the_other_are_told_of(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arms = ("digital-quantised", "pruned", "programmed")
+    made = [synthetic.result(rng, arm, epochs=3) for arm in arms]
+    for ours, theirs in zip(made[0]["trials"], made[2]["trials"], strict=True):
+        theirs["history"] = ours["history"]
+    text = render([read_run(synthetic.write_run(tmp_path, synthetic.record(made, chips=3)))])
+    told = "over the chips. digital-quantised and programmed share one line"
+    assert text.count(told) == 2  # accuracy and loss
+
+
 def test_words_from_the_record_are_never_markup(tmp_path: Path) -> None:
     evil = '<script>alert("$x^{$")</script>'
     result = synthetic.result(np.random.default_rng(0), "pruned", chips=2, epochs=3)
@@ -284,13 +313,29 @@ def test_the_same_records_give_the_same_page(
 
 def test_a_page_is_replaced_only_by_a_whole_one(digital_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "report.html"
-    out.write_text("old")
+    old = '<!doctype html><head><meta name="generator" content="secateur 0.0.1"></head>'
+    out.write_text(old)
     with pytest.raises(FileError):
         write_report([digital_run, tmp_path / "no-run"], out)
-    assert out.read_text() == "old"
+    assert out.read_text() == old
     assert write_report([digital_run], out) == out
     assert out.read_text().startswith("<!doctype html>")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize("content", ["my notes", "", "<head><title>secateur</title></head>"])
+def test_a_file_that_is_no_page_of_ours_is_left_as_it_is(tmp_path: Path, content: str) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text(content)
+    with pytest.raises(FileError, match=r"no report page of secateur.*note\.txt.*another name"):
+        write_page("<!doctype html>", note)
+    assert note.read_text() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_a_page_of_ours_is_replaced_by_the_next(digital_page: Path) -> None:
+    page = write_page(text_of(digital_page), digital_page.with_name("again.html"))
+    assert write_page("new", page).read_text() == "new"
 
 
 def test_a_page_that_cannot_be_written_is_refused(digital_run: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from test_report_page import Page, text_of
 from secateur.errors import FileError
 from secateur.report.interactions import pairs_of
 from secateur.report.monte_carlo_page import write_monte_carlo
+from secateur.report.page import write_page
 from secateur.report.parallel import parallel_plate, strong
 from secateur.report.sweep_page import write_sweep_page
 from secateur.report.sweep_reading import SweepResults, means_by, read_results, scales
@@ -28,6 +29,7 @@ def test_the_page_is_sound_and_needs_nothing_from_anywhere(sweep_page):
     assert len(page.ids) == len(set(page.ids))
     assert set(re.findall(r"https?://[^\s\"'<)]+", text)) <= {"http://www.w3.org/2000/svg"}
     assert "<script" not in text
+    assert write_page(text, sweep_page) == sweep_page  # by `--resume`, a page is written anew
 
 
 def test_the_opening_names_the_best_of_each_arm(sweep_page, results):
@@ -125,10 +127,12 @@ def test_draws_are_told_with_their_yield_and_kept_as_a_table(tmp_path):
         "hardship": {"age": 3600.0, "failed": 0.01, "renew": True},
         "summary": {"programmed": {"accuracy": one}}, "yield": {"programmed": (0.5, 0.355, 0.645)},
     }  # fmt: skip
-    text = text_of(write_monte_carlo(found, "accuracy", tmp_path / "draws"))
+    written = write_monte_carlo(found, "accuracy", tmp_path / "draws")
+    text = text_of(written)
     assert "1 h 0 min old and with 1.0\u202f% of the cells failed" in text
     assert "50.0\u202f% of the draws of programmed reach 85.0\u202f%" in text
     assert 'aria-label="Histograms of the test accuracy' in text
     lines = (tmp_path / "draws/draws.csv").read_text().splitlines()
     assert lines[0] == "arm,chip,draw,accuracy"
     assert len(lines) == 51
+    assert write_page(text, written) == written  # a page of ours: the next one takes its place

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from secateur.cli.board import keys, serve
-from secateur.cli.command import Command, Debug, Json
+from secateur.cli.command import Command, Debug, Group, Json
 from secateur.cli.export import export
 from secateur.cli.printing import show, show_json, table
 from secateur.cli.quantities import percent, quantity
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from secateur.device.breakdown import VoltageFit
 
 chip = typer.Typer(
-    name="chip", no_args_is_help=True, rich_markup_mode="markdown",
+    name="chip", cls=Group, no_args_is_help=True, rich_markup_mode="markdown",
     help="Where a chip's randomness comes from, your own measurements, circuits, and boards.",
 )  # fmt: skip
 

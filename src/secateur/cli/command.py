@@ -1,4 +1,4 @@
-"""What all subcommands share: refusals instead of tracebacks, and two options."""
+"""What all subcommands share: refusals instead of tracebacks, help for flags, two options."""
 
 import shlex
 import sys
@@ -6,15 +6,27 @@ import traceback
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from secateur.cli import refusals
 
 _DEBUG, _LINE = "secateur.debug", "secateur.command_line"
 
 
+class Group(TyperGroup):
+    """A command of subcommands."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Its options, flags without a type."""
+        return _flags_without_type(super().get_params(ctx))
+
+
 class Command(TyperCommand):
     """A subcommand whose failures are one paragraph on stderr and an exit code."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Its arguments and options, flags without a type."""
+        return _flags_without_type(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Remembers the arguments as they were typed, for the record."""
@@ -40,6 +52,14 @@ class Command(TyperCommand):
             refusals.say(message)
             raise typer.Exit(code) from None
         return result
+
+
+def _flags_without_type(params: list[Any]) -> list[Any]:
+    """The help would give a flag the type `<bool>`, as if it took a value."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
 
 
 def command_line(ctx: typer.Context) -> str:

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from secateur.cli.printing import table
 from secateur.cli.quantities import NONE, count, percent, quantity, ratio
+from secateur.experiment.arms import ARMS
 from secateur.report import Record
 from secateur.report.reading import Result, Statistic
 
@@ -16,22 +17,46 @@ def comparison(record: Record) -> Table:
     """The arms of a record side by side."""
     columns = _columns(record)
     made = table(*columns, numbers=tuple(set(columns) - {"arm", "variant"}))
-    for result in record.results:
+    for result in _told_once(record):
         made.add_row(*(cell(result) for cell in columns.values()))
     return made
 
 
 def legend(record: Record) -> str:
-    """What the figures are taken over."""
-    chips = max((len(result.trials) for result in record.results), default=0)
-    if chips < 2:
-        over = "One chip, so no interval"
+    """What the figures are taken over, and what the columns hold that are there."""
+    number = max((len(result.trials) for result in record.results), default=0)
+    chip = any(result.has_chip for result in record.results)
+    thing = "chip" if chip else "trial"
+    if number < 2:
+        words = f"One {thing}{'' if chip else ' each'}, so no interval."
     else:
-        over = f"Means over {chips} chips, ± the 95 % interval of the mean; std is over chips"
-    return (
-        f"{over}. Most worn: pulses on the cell that had most. SET, RESET and energy: all the "
-        "programming of one chip."
-    )
+        over = f"{number} {thing}s, ± the 95 % interval of the mean; std is over {thing}s"
+        words = f"Means over {over}."
+    if chip:
+        words += (
+            " Most worn: pulses on the cell that had most. SET, RESET and energy: all the "
+            "programming of one chip."
+        )
+    if any(_unheeded(result) for result in record.results):
+        words += f" Variant {NONE}: what was varied makes no difference to that arm."
+    return words
+
+
+def _told_once(record: Record) -> list[Result]:
+    """The results; those that one trial stands for, see `run_experiment`, as one and no variant."""
+    found: dict[tuple[str, str], Result] = {}
+    for result in record.results:
+        own = result.model_copy(update={"variant": ""}) if _unheeded(result) else result
+        found.setdefault((own.arm, own.variant), own)
+    return list(found.values())
+
+
+def _unheeded(result: Result) -> bool:
+    """Whether this is a variant by settings that its arm does not heed."""
+    arm = ARMS.get(result.arm)
+    if arm is None or not result.overrides:
+        return False
+    return not any(arm.heeds(path) for path in result.overrides)
 
 
 def _columns(record: Record) -> dict[str, Cell]:

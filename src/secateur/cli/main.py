@@ -10,7 +10,7 @@ import typer
 
 from secateur import __version__
 from secateur.cli.chip import chip
-from secateur.cli.command import Command, Debug
+from secateur.cli.command import Command, Debug, Group
 from secateur.cli.cost import cost
 from secateur.cli.listing import arms, recipe, tasks, technologies
 from secateur.cli.monte_carlo import monte_carlo
@@ -23,6 +23,7 @@ from secateur.cli.technologies import compare_technologies
 
 app = typer.Typer(
     name="secateur",
+    cls=Group,
     rich_markup_mode="markdown",
     no_args_is_help=True,
     add_completion=False,

@@ -16,7 +16,9 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="The page. Default: report.html in RUN_DIR, or here for several."
+            metavar="FILE",
+            help="The page; of what is there only an older page is replaced. Default: report.html "
+            "in RUN_DIR, or here for several.",
         ),
     ] = None,
     as_json: Json = False,

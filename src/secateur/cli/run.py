@@ -46,9 +46,9 @@ def run(
     split: Annotated[
         str | None,
         typer.Option(
-            metavar="test|validation|both", rich_help_panel=_WHAT, show_default=False,
+            metavar="PART", rich_help_panel=_WHAT, show_default=False,
             help="Choose settings on `validation`; report on `test`, which is read once, at the "
-            "end of a training that uses the validation part too.",
+            "end of a training that uses the validation part too; or do `both`.",
         ),
     ] = None,
     vary: Annotated[

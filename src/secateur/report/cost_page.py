@@ -11,7 +11,7 @@ def write_cost_page(account: Account, out: Path) -> Path:
 
     Args:
         account: what `secateur cost --json` prints.
-        out: the file; an existing one is replaced, only once the new one is complete.
+        out: the file; an older page is replaced, only once the new one is complete.
 
     Raises:
         FileError: where it cannot be written.

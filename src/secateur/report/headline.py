@@ -162,7 +162,7 @@ def chart(key: str, rows: Sequence[Entry]) -> Plate | None:
     values = ", ".join(f"{r.name} {numbers.percent(r.mean)}" for r in drawn)
     single = all(row.score is not None and row.score.interval is None for row in drawn)
     spread = (
-        "One chip each, so there is no interval."
+        f"One chip{' each' if len(drawn) > 1 else ''}, so there is no interval."
         if single
         else "Bars: 95\u202f% intervals of the mean; ticks: single chips."
     )

@@ -65,7 +65,8 @@ def macro_maps(maps: ChipMaps) -> list[MapPlate]:
                     _conductance_map(array, top, f"Macro {name}, {title}", words + left_out)
                 )
         if macro.pulses is not None and macro.pulses.size:
-            plates.append(_wear_map(macro.pulses, f"Macro {name}, wear"))
+            told = maps.worst[1:] if maps.worst is not None and maps.worst[0] == name else None
+            plates.append(_wear_map(macro.pulses, f"Macro {name}, wear", told))
     return plates
 
 
@@ -123,9 +124,13 @@ def _conductance_map(array: Array, top: float, title: str, words: str) -> MapPla
     )
 
 
-def _wear_map(array: Array, title: str) -> MapPlate:
+def _wear_map(array: Array, title: str, told: tuple[int, int] | None) -> MapPlate:
     most = int(array.max())
-    row, column = np.unravel_index(int(array.argmax()), array.shape)
+    # Of cells that are worn alike the page names one, that which the record tells of.
+    worst = np.argwhere(array == most)
+    row, column = worst[0]
+    if told is not None and (worst == told).all(axis=1).any():
+        row, column = told
     # A few cells wear far more than the rest; on a scale up to them, the rest would be one colour.
     top = max(1, int(np.quantile(array[array > 0], 0.99))) if most else 1
     steps = min(STEPS, top + 1)

@@ -1,7 +1,7 @@
 """Reads `maps.npz`, the pictures of one chip: conductances, wear, masks, scores, samples."""
 
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,14 @@ class ChipMaps:
         macros: by the macro's number.
         layers: by the layer's name.
         cells: samples by kind, 1-D, siemens.
+        worst: macro, row and column of the most worn cell; of several, the record's.
     """
 
     chip: int = 0
     macros: dict[str, MacroMaps] = field(default_factory=dict)
     layers: dict[str, LayerMaps] = field(default_factory=dict)
     cells: dict[str, Array] = field(default_factory=dict)
+    worst: tuple[str, int, int] | None = None
 
 
 def chip_maps(run: Run, result: Result) -> ChipMaps | None:
@@ -69,7 +71,9 @@ def chip_maps(run: Run, result: Result) -> ChipMaps | None:
     for trial in result.trials:
         path = stored(run, trial.maps)
         if path is not None:
-            return read_maps(path, chip=trial.chip)
+            worst = trial.wear.get("worst")
+            place = worst and (str(worst["macro"]), worst["row"], worst["column"])
+            return replace(read_maps(path, chip=trial.chip), worst=place)
     return None
 
 

@@ -1,6 +1,7 @@
 """Puts the page together: one self-contained HTML file from one or several run directories."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -39,6 +40,8 @@ from secateur.report.maps import ChipMaps, chip_maps
 from secateur.report.reading import Result, Run, read_runs
 from secateur.report.sweeps import comparisons, sweeps
 
+GENERATOR = b'<meta name="generator" content="secateur'
+HEAD_BYTES = 1000
 IMAGE_BYTES = 1_900_000
 SHOWN_CHIPS = 2
 PREFERRED = (*GRAINS, "programmed")
@@ -49,14 +52,15 @@ def write_report(run_directories: Sequence[Path], out: Path) -> Path:
 
     Args:
         run_directories: directories that hold a `record.json`; shown in this order.
-        out: the file to write; an existing one is replaced, only once the new one is complete.
+        out: the file to write; an older page is replaced, only once the new one is complete.
 
     Returns:
         `out`.
 
     Raises:
         SettingError: where no directory is given.
-        FileError: where a record or its maps cannot be used, or the page cannot be written.
+        FileError: where a record or its maps cannot be used, where the page cannot be written, or
+            where `out` is there and no page of secateur.
     """
     if not run_directories:
         raise SettingError("There is no run to report on", remedy="Give at least one run directory")
@@ -243,8 +247,14 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(swatch=swatch)
+    environment.globals.update(swatch=swatch, setting_name=setting_name)
     return environment.get_template(name)
+
+
+def setting_name(name: str) -> Markup:
+    """A setting's name, which a narrow column may break after dots and underscores only."""
+    parts = re.split(r"(?<=[._ ])", name)
+    return Markup("<wbr>").join(Markup("<span>{}</span>").format(part) for part in parts)
 
 
 def style_sheet() -> Markup:
@@ -254,15 +264,24 @@ def style_sheet() -> Markup:
 
 
 def write_page(page: str, out: Path) -> Path:
-    """Writes a page, replacing an existing one only once it is complete.
+    """Writes a page, replacing an older page only once this one is complete.
 
     Raises:
-        FileError: where it cannot be written.
+        FileError: where it cannot be written, or another file than a page has that name.
     """
     beside = out.with_name(out.name + ".part")
     try:
+        if out.is_file() and not _is_page(out):
+            raise FileError(
+                "The file that is there is no report page of secateur, so it is left as it is",
+                where=str(out),
+                cause="a name that was given by mistake, or a page that was edited",
+                remedy="Give another name for the page, or move that file away",
+            )
         beside.write_text(page, encoding="utf-8")
         os.replace(beside, out)
+    except FileError:
+        raise
     except OSError as error:
         beside.unlink(missing_ok=True) if beside.is_file() else None
         raise FileError(
@@ -272,3 +291,9 @@ def write_page(page: str, out: Path) -> Path:
             remedy="Give another file with --out, or free some space",
         ) from None
     return out
+
+
+def _is_page(path: Path) -> bool:
+    """Whether a file names secateur as its maker, in the head that all its pages share."""
+    with path.open("rb") as file:
+        return GENERATOR in file.read(HEAD_BYTES)

@@ -91,7 +91,8 @@ def _score_map(name: str, scores: Array) -> MapPlate:
 
 
 def _shape(array: Array) -> str:
-    return f"{array.shape[0]} outputs × {array.shape[1]} inputs"
+    outputs, inputs = array.shape
+    return f"{numbers.number_of(outputs, 'output')} × {numbers.number_of(inputs, 'input')}"
 
 
 def _room(array: Array) -> dict[str, int]:

@@ -62,7 +62,8 @@ def _physics(rows: Sequence[Entry], best: Entry | None) -> Markup:
     row = best if best is not None and best.result.has_chip else chipped[0]
     facts = next((t.physics for t in row.result.trials if t.physics), {})
     parts = _physics_parts(facts)
-    text = f"The chips of {row.name} are {facts.get('technology', 'of no named technology')}"
+    who = "chip of {} is" if len(row.result.trials) == 1 else "chips of {} are"
+    text = f"The {who.format(row.name)} {facts.get('technology', 'of no named technology')}"
     return escape(text + (f": {', '.join(parts)}." if parts else "."))
 
 
@@ -147,5 +148,6 @@ def _price(best: Entry) -> list[Markup]:
     worn = best.result.statistic("most_worn_cell")
     if flips is None:
         return []
-    worst = f"; the most worn cell took {numbers.plain(worn.mean)} pulses" if worn else ""
+    worst = f"; the most worn cell took {numbers.plain(worn.mean)} pulse" if worn else ""
+    worst += "s" if worn and worn.mean != 1 else ""
     return [escape(f"It cost {numbers.plain(flips.mean)} mask flips per edge{worst}.")]

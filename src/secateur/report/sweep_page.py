@@ -24,7 +24,7 @@ def write_sweep_page(folder: Path, out: Path) -> Path:
 
     Args:
         folder: the sweep's directory.
-        out: the file; an existing one is replaced, only once the new one is complete.
+        out: the file; an older page is replaced, only once the new one is complete.
 
     Raises:
         FileError: where results cannot be read or the page cannot be written.
@@ -124,12 +124,13 @@ def _failures(results: SweepResults) -> list[str]:
 
 def _origin(results: SweepResults) -> list[tuple[str, str]]:
     machine = results.machine
+    cores = numbers.number_of(machine.get("cores", 0), "core")
+    threads = numbers.number_of(machine.get("threads_per_process", 0), "thread")
     versions = ", ".join(f"{name} {number}" for name, number in results.versions.items())
     return [
         ("command", results.command),
-        ("machine", f"{machine.get('processor')}, {machine.get('cores')} cores"),
-        ("workers", f"{machine.get('processes')} at a time, of "
-         f"{machine.get('threads_per_process')} thread(s)"),
+        ("machine", f"{machine.get('processor')}, {cores}"),
+        ("workers", f"{machine.get('processes')} at a time, of {threads}"),
         ("last session", numbers.duration(results.wall_time_s)),
         ("versions", versions),
     ]  # fmt: skip

@@ -45,13 +45,27 @@ def curves(key: str, results: Sequence[Result]) -> list[Plate]:
                     f"{key}-{column.replace('_', '-')}",
                     _drawer(lines, unit),
                     alt=f"{title} against the epoch for " + ", ".join(lines),
-                    caption=f"{title} ({unit}) against the epoch, mean over the chips.",
+                    caption=f"{title} ({unit}) against the epoch, mean over the chips."
+                    + _hidden(lines),
                     title=title,
                     size="half",
                     legend=list(lines),
                 )
             )
     return plates
+
+
+def _hidden(lines: dict[str, Curve]) -> str:
+    """Which arms share a line, such as two that train one model and differ in what follows."""
+    alike: list[list[str]] = []
+    for arm, line in lines.items():
+        group = next((arms for arms in alike if lines[arms[0]] == line), None)
+        alike.append([arm]) if group is None else group.append(arm)
+    return "".join(
+        f" {', '.join(arms[:-1])} and {arms[-1]} share one line: their figures are the same."
+        for arms in alike
+        if len(arms) > 1
+    )
 
 
 def _drawer(lines: dict[str, Curve], unit: str) -> Callable[[Frame], Figure]:
