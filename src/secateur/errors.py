@@ -16,9 +16,15 @@ class SecateurError(Exception):
 
     def __init__(self, what: str, *, where: str = "", cause: str = "", remedy: str = "") -> None:
         self.what, self.where, self.cause, self.remedy = what, where, cause, remedy
-        located = f"{what} ({where})" if where else what
-        parts = (located, f"Likely cause: {cause}" if cause else "", remedy)
-        super().__init__(sentences(*parts))
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        located = f"{self.what} ({self.where})" if self.where else self.what
+        return sentences(located, f"Likely cause: {self.cause}" if self.cause else "", self.remedy)
+
+    def locate(self, place: str) -> None:
+        """Says where it happened in wider terms than where it was found."""
+        self.where = f"{place}: {self.where}" if self.where else place
 
 
 class SettingError(SecateurError, ValueError):

@@ -3,10 +3,12 @@
 import copy
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -310,10 +312,16 @@ def test_an_earlier_run_is_never_overwritten(tmp_path):
     assert (tmp_path / "run/record.json").read_bytes() == before
 
 
-def test_a_diverging_run_says_so(tmp_path):
-    recipe = small(**{"run.arms": ["digital"], "training.learning_rate": 1e9})
-    with pytest.raises(DivergedError, match="learning_rate"):
+def test_a_diverging_run_says_which_trial_and_promises_no_checkpoint(tmp_path):
+    recipe = small(**{"run.arms": ["digital"], "run.chips": 4, "training.learning_rate": 1e30})
+    with warnings.catch_warnings(), pytest.raises(DivergedError) as refusal:
+        # joblib's own, of trials that it has not run to their end.
+        warnings.simplefilter("error", UserWarning)
         run_experiment(recipe, tmp_path / "run")
+    words = str(refusal.value)
+    assert re.search(r"in epoch 1 \(arm digital, chip [0-3]\)\.", words)
+    assert "Lower training.learning_rate" in words
+    assert "checkpoint" not in words
 
 
 def test_a_chip_that_is_too_small_is_refused(tmp_path):

@@ -13,12 +13,13 @@ from typing import Any, Protocol
 
 from joblib import Parallel, delayed
 
-from secateur.errors import FileError, SecateurError, SettingError
+from secateur.errors import SecateurError
 from secateur.experiment.anatomy import agreements
 from secateur.experiment.arms import ARMS, Arm
 from secateur.experiment.boards import check_boards
 from secateur.experiment.checks import check_outputs, check_settings
-from secateur.experiment.deaths import AGAIN, deaths_explained, tied
+from secateur.experiment.deaths import AGAIN, deaths_explained, left_early, tied
+from secateur.experiment.directory import begin_run
 from secateur.experiment.maps import save_arrays
 from secateur.experiment.processes import Processes, check_alone
 from secateur.experiment.recipe import Recipe
@@ -125,7 +126,7 @@ def run_experiment(
     if together is not None:
         together.meet()
     if together is None or together.leads:
-        command = _prepare(recipe, out, resume=resume, command=command)
+        command = begin_run(recipe, out, resume=resume, command=command)
         save_arrays(out / "examples.npz", loaded.training.examples(classes))
     processes = max(1, min((os.cpu_count() or 1) // recipe.run.threads, len(distinct)))
     watch.begin(_total_epochs(recipe, distinct))
@@ -197,11 +198,12 @@ def _run_all(
                 delayed(tied(_isolated))(trial, recipe, out, data=data, track=track)
                 for trial in those
             )
-            for name, result in pool(jobs):
-                if isinstance(result, SecateurError):
-                    raise result
-                results[name] = result
-                watch.trial(result)
+            with left_early(pool(jobs)) as outcomes:
+                for name, result in outcomes:
+                    if isinstance(result, SecateurError):
+                        raise result
+                    results[name] = result
+                    watch.trial(result)
     return results
 
 
@@ -246,6 +248,7 @@ def _isolated(
             )
         return trial.name, result
     except SecateurError as error:
+        error.locate(trial.words)
         return trial.name, error
 
 
@@ -343,50 +346,3 @@ def _total_epochs(recipe: Recipe, trials: list[Trial]) -> int:
         own = recipe.with_settings(trial.overrides).for_arm(trial.arm)
         total += own.training.epochs if arm.trains else 1
     return total
-
-
-def _prepare(recipe: Recipe, out: Path, *, resume: bool, command: str) -> str:
-    """Begins or re-opens the run directory; returns the command that began the run."""
-    path, begun = out / "recipe.toml", out / "run.json"
-    if not resume:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise FileError(
-                "The output directory is not empty", where=str(out),
-                cause="it holds an earlier run",
-                remedy="Go on with that run by --resume, or give another --out",
-            )  # fmt: skip
-        write_atomically(path, recipe.toml().encode())
-        write_atomically(begun, json.dumps({"command": command}).encode())
-        return command
-    if not path.exists():
-        raise FileError(
-            "There is no run to resume", where=str(out), remedy="Start one without --resume"
-        )
-    _check_same(Recipe.read(path), recipe, out)
-    return str(json.loads(begun.read_text())["command"]) if begun.exists() else command
-
-
-def _check_same(begun: Recipe, asked: Recipe, out: Path) -> None:
-    if begun.run.threads != asked.run.threads:
-        raise SettingError(
-            f"The run was begun with {begun.run.threads} thread(s) and would go on with "
-            f"{asked.run.threads}", where=str(out),
-            cause="sums in another order differ in their last bits",
-            remedy=f"Resume with --threads {begun.run.threads}",
-        )  # fmt: skip
-    for path, (old, new) in _differences(begun.table(), asked.table()):
-        raise SettingError(
-            f"{path} is {old!r} in the run and {new!r} now", where=str(out),
-            remedy="Resume without changing settings, or start a new run with another --out",
-        )  # fmt: skip
-
-
-def _differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], at: str = ""
-) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    for key in sorted({*old, *new}):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            yield from _differences(a, b, f"{at}{key}.")
-        elif a != b:
-            yield f"{at}{key}", (a, b)

@@ -51,6 +51,11 @@ class Trial:
         ending = "-validation" if self.part == "validation" else ""
         return f"{self.arm}{middle}-chip{self.chip}{ending}"
 
+    @property
+    def words(self) -> str:
+        """What it is, for messages."""
+        return f"arm {self.arm}, chip {self.chip}" + (f", {self.variant}" if self.variant else "")
+
 
 def chip_seed(recipe: Recipe, chip: int) -> int:
     """Of all that is random in the trials on a chip."""

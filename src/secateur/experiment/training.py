@@ -250,11 +250,11 @@ class Trainer:
 
     def _check(self, value: float, epoch: int, *, what: str = "loss") -> None:
         if not math.isfinite(value):
+            kept = "; the checkpoints of the epochs before are kept" if epoch else ""
             raise DivergedError(
                 f"The {what} became {value} in epoch {epoch + 1}",
                 cause="a learning rate that is too high for this network",
-                remedy=f"Lower training.learning_rate, now {self.settings.learning_rate}; "
-                "the checkpoints before it are kept",
+                remedy=f"Lower training.learning_rate, now {self.settings.learning_rate}{kept}",
             )
 
 
