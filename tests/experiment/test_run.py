@@ -15,7 +15,7 @@ import pytest
 
 from secateur.circuit import Converters, Ideal, ReadPerStep, Wired
 from secateur.errors import DivergedError, FileError, SecateurError, SettingError
-from secateur.experiment import runner
+from secateur.experiment import directory, runner
 from secateur.experiment.arms import ARMS, circuit_from
 from secateur.experiment.recipe import ARM_NAMES, Recipe
 from secateur.experiment.runner import run_experiment
@@ -314,14 +314,68 @@ def test_an_earlier_run_is_never_overwritten(tmp_path):
 
 def test_a_diverging_run_says_which_trial_and_promises_no_checkpoint(tmp_path):
     recipe = small(**{"run.arms": ["digital"], "run.chips": 4, "training.learning_rate": 1e30})
-    with warnings.catch_warnings(), pytest.raises(DivergedError) as refusal:
+    with warnings.catch_warnings():
         # joblib's own, of trials that it has not run to their end.
         warnings.simplefilter("error", UserWarning)
-        run_experiment(recipe, tmp_path / "run")
+        with pytest.raises(DivergedError) as refusal:
+            run_experiment(recipe, tmp_path / "run")
     words = str(refusal.value)
     assert re.search(r"in epoch 1 \(arm digital, chip [0-3]\)\.", words)
     assert "Lower training.learning_rate" in words
     assert "checkpoint" not in words
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        # Found before anything is written; while the models are built; in the first epoch.
+        {"search.keep_fraction": 1e-5}, {"chip.macros": 1, "network.hidden": 4000},
+        {"training.learning_rate": 1e30},
+    ],
+)  # fmt: skip
+def test_what_is_refused_before_anything_is_trained_leaves_nothing_behind(tmp_path, settings):
+    arms = {"run.arms": ["pruned", "pruned-cells"]}
+    (tmp_path / "empty").mkdir()
+    for out in ("new/run", "empty"):
+        with pytest.raises(SecateurError):
+            run_experiment(small(**arms, **settings), tmp_path / out)
+    assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+
+
+def test_what_is_refused_after_something_was_trained_stays(tmp_path):
+    checkpoint = tmp_path / "run/trained/0123/checkpoint-0001.safetensors"
+
+    def trained_and_refused():
+        with directory.begun_run(small(), tmp_path / "run", resume=False, command="run"):
+            checkpoint.parent.mkdir(parents=True)
+            checkpoint.touch()
+            raise SettingError("Too late")
+
+    with pytest.raises(SettingError, match="Too late"):
+        trained_and_refused()
+    assert checkpoint.exists()
+    assert Recipe.read(tmp_path / "run/recipe.toml") == small()
+
+
+@pytest.mark.parametrize("below", ["", "run"])
+def test_a_file_where_a_directory_is_wanted_is_called_one(tmp_path, below):
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(FileError, match=r"this is a file \(.*notes\.txt\)"):
+        run_experiment(small(), tmp_path / "notes.txt" / below)
+    assert (tmp_path / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_directory_that_holds_no_run_is_not_said_to_hold_one(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(FileError, match=r"used for something else\. Give another --out\.$"):
+        run_experiment(small(), tmp_path)
+
+
+def test_a_share_that_keeps_no_edge_is_found_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(directory, "write_atomically", None)
+    recipe = small(**{"run.arms": ["digital", "pruned"], "search.keep_fraction": 1e-5})
+    with pytest.raises(SettingError, match=r"search\.keep_fraction: conv\.weight"):
+        run_experiment(recipe, tmp_path / "run")
 
 
 def test_a_chip_that_is_too_small_is_refused(tmp_path):

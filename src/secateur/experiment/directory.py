@@ -2,33 +2,101 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from secateur.errors import FileError, SettingError
+from secateur.errors import ChipError, DivergedError, FileError, ModelError, SettingError
 from secateur.experiment.recipe import Recipe
 from secateur.files import write_atomically
 
+# What a run writes before it has trained anything.
+_FIRST = ("recipe.toml", "run.json", "examples.npz", "metrics.jsonl")
 
-def begin_run(recipe: Recipe, out: Path, *, resume: bool, command: str) -> str:
-    """Begins or re-opens the run directory; returns the command that began the run."""
+
+@contextmanager
+def begun_run(recipe: Recipe, out: Path, *, resume: bool, command: str) -> Iterator[str]:
+    """Begins or re-opens the run directory; gives the command that began the run.
+
+    A run that is refused before anything was trained, on a chip of its own, takes back what it
+    has written, so that it can be begun anew with other settings.
+
+    Raises:
+        FileError, SettingError: as `check_directory`.
+    """
+    check_directory(recipe, out, resume=resume)
     path, begun = out / "recipe.toml", out / "run.json"
+    if resume:
+        yield str(json.loads(begun.read_text())["command"]) if begun.exists() else command
+        return
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    write_atomically(path, recipe.toml().encode())
+    write_atomically(begun, json.dumps({"command": command}).encode())
+    try:
+        yield command
+    except (SettingError, ModelError, ChipError, DivergedError):
+        if recipe.chip.address is None:
+            _take_back(out, made)
+        raise
+
+
+def check_directory(recipe: Recipe, out: Path, *, resume: bool) -> None:
+    """Refuses a place that is not free for a run, or not that of the run to be resumed.
+
+    Raises:
+        FileError: for a directory with other content, or without a run to resume.
+        SettingError: for a recipe that is not the directory's own.
+    """
     if not resume:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise FileError(
-                "The output directory is not empty", where=str(out),
-                cause="it holds an earlier run",
-                remedy="Go on with that run by --resume, or give another --out",
-            )  # fmt: skip
-        write_atomically(path, recipe.toml().encode())
-        write_atomically(begun, json.dumps({"command": command}).encode())
-        return command
-    if not path.exists():
+        check_free(out)
+    elif not (out / "recipe.toml").exists():
         raise FileError(
             "There is no run to resume", where=str(out), remedy="Start one without --resume"
         )
-    _check_same(Recipe.read(path), recipe, out)
-    return str(json.loads(begun.read_text())["command"]) if begun.exists() else command
+    else:
+        _check_same(Recipe.read(out / "recipe.toml"), recipe, out)
+
+
+def check_free(out: Path) -> None:
+    """Refuses a directory that holds something, and a path that leads through a file.
+
+    Raises:
+        FileError: naming what is in the way.
+    """
+    there = next(place for place in (out, *out.parents) if place.exists())
+    if not there.is_dir():
+        raise FileError(
+            "The output directory cannot be made: this is a file", where=str(there),
+            remedy="Give the path of a new or empty directory with --out",
+        )  # fmt: skip
+    if there != out or not any(out.iterdir()):
+        return
+    begun = next((kind for name, kind in _KINDS.items() if (out / name).exists()), None)
+    raise FileError(
+        "The output directory is not empty", where=str(out),
+        cause=f"it holds an earlier {begun}" if begun else "it is used for something else",
+        remedy=f"{f'Go on with that {begun} by --resume, or g' if begun else 'G'}ive another --out",
+    )  # fmt: skip
+
+
+# --- Inside -----------------------------------------------------------------------------------
+
+_KINDS = {"sweep.json": "sweep", "recipe.toml": "run"}
+
+
+def _take_back(out: Path, made: list[Path]) -> None:
+    """Removes what a run has written first, unless there is more."""
+    files = {path for path in out.rglob("*") if not path.is_dir()}
+    metrics = out / "metrics.jsonl"
+    if files - {out / name for name in _FIRST} or (metrics in files and metrics.stat().st_size):
+        return
+    for path in files:
+        path.unlink(missing_ok=True)
+    within = sorted((path for path in out.rglob("*")), reverse=True)
+    # Another process may have put something there meanwhile.
+    with suppress(OSError):
+        for folder in (*within, *made):
+            folder.rmdir()
 
 
 def _check_same(begun: Recipe, asked: Recipe, out: Path) -> None:

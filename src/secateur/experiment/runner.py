@@ -17,9 +17,9 @@ from secateur.errors import SecateurError
 from secateur.experiment.anatomy import agreements
 from secateur.experiment.arms import ARMS, Arm
 from secateur.experiment.boards import check_boards
-from secateur.experiment.checks import check_outputs, check_settings
+from secateur.experiment.checks import check_network, check_outputs, check_settings
 from secateur.experiment.deaths import AGAIN, deaths_explained, left_early, tied
-from secateur.experiment.directory import begin_run
+from secateur.experiment.directory import begun_run, check_directory
 from secateur.experiment.maps import save_arrays
 from secateur.experiment.processes import Processes, check_alone
 from secateur.experiment.recipe import Recipe
@@ -118,6 +118,8 @@ def run_experiment(
     if track:
         check_tracker(track)
     _check(recipe, trials)
+    # All processes look before one writes, and before data are loaded, which may take long.
+    check_directory(recipe, out, resume=resume)
     loaded = task.load(data, recipe.task.settings)
     classes = loaded.classes or task.classes
     for own, _ in _distinct(recipe, trials):
@@ -125,23 +127,17 @@ def run_experiment(
     distinct = list({one.name: one for one in map(_stand_in, trials)}.values())
     if together is not None:
         together.meet()
-    if together is None or together.leads:
-        command = begin_run(recipe, out, resume=resume, command=command)
-        save_arrays(out / "examples.npz", loaded.training.examples(classes))
+    leads = together is None or together.leads
     processes = max(1, min((os.cpu_count() or 1) // recipe.run.threads, len(distinct)))
-    watch.begin(_total_epochs(recipe, distinct))
-    try:
-        if together is not None:
-            processes = together.count
-            ran = _run_together(
-                distinct, recipe, out, data=data, together=together, watch=watch, track=track
-            )
-        else:
-            ran = _run_all(
-                distinct, recipe, out, data=data, processes=processes, watch=watch, track=track
-            )
-    finally:
-        watch.end()
+    processes = processes if together is None else together.count
+    begun = begun_run(recipe, out, resume=resume, command=command)
+    with begun if leads else nullcontext(command) as begun_by:
+        if leads:
+            save_arrays(out / "examples.npz", loaded.training.examples(classes))
+        ran = _run(
+            distinct, recipe, out, data=data, processes=processes, together=together, watch=watch,
+            track=track,
+        )  # fmt: skip
     if together is not None and not together.leads:
         together.meet()
         return dict(json.loads((out / "record.json").read_text(encoding="utf-8")))
@@ -151,7 +147,7 @@ def run_experiment(
     ]
     record = write_record(
         results, [ran[trial.name] for trial in distinct], recipe, out, classes=classes,
-        command=command, wall_time=time.perf_counter() - begin, processes=processes,
+        command=begun_by, wall_time=time.perf_counter() - begin, processes=processes,
     )  # fmt: skip
     if together is not None:
         together.meet()
@@ -183,6 +179,24 @@ def write_record(
     record["agreements"] = agreements(distinct, out)
     write_atomically(out / "record.json", json.dumps(record, indent=1).encode())
     return record
+
+
+def _run(
+    trials: list[Trial], recipe: Recipe, out: Path, *, data: Path | None, processes: int,
+    together: Processes | None, watch: Watch, track: str | None,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """The trials' results by the trials' names, side by side or each in all processes."""
+    watch.begin(_total_epochs(recipe, trials))
+    try:
+        if together is not None:
+            return _run_together(
+                trials, recipe, out, data=data, together=together, watch=watch, track=track
+            )
+        return _run_all(
+            trials, recipe, out, data=data, processes=processes, watch=watch, track=track
+        )
+    finally:
+        watch.end()
 
 
 def _run_all(
@@ -328,7 +342,7 @@ def _check(recipe: Recipe, trials: list[Trial]) -> None:
     check_boards(recipe, [(trial.name, trial.arm) for trial in trials])
     for own, arm in _distinct(recipe, trials):
         check_settings(own, arm, chips=recipe.run.chips)
-        task_named(own.task.name).build(own.network)
+        check_network(own, arm)
 
 
 def _distinct(recipe: Recipe, trials: list[Trial]) -> Iterator[tuple[Recipe, Arm]]:
