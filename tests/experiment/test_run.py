@@ -328,17 +328,16 @@ def test_a_diverging_run_says_which_trial_and_promises_no_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     "settings",
     [
-        # Found before anything is written; while the models are built; in the first epoch.
+        # Found before anything is written; while the model is built; in the first epoch.
         {"search.keep_fraction": 1e-5}, {"chip.macros": 1, "network.hidden": 4000},
         {"training.learning_rate": 1e30},
     ],
 )  # fmt: skip
 def test_what_is_refused_before_anything_is_trained_leaves_nothing_behind(tmp_path, settings):
-    arms = {"run.arms": ["pruned", "pruned-cells"]}
     (tmp_path / "empty").mkdir()
     for out in ("new/run", "empty"):
         with pytest.raises(SecateurError):
-            run_experiment(small(**arms, **settings), tmp_path / out)
+            run_experiment(small(**{"run.arms": ["pruned"]}, **settings), tmp_path / out)
     assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
 
 
@@ -355,6 +354,16 @@ def test_what_is_refused_after_something_was_trained_stays(tmp_path):
         trained_and_refused()
     assert checkpoint.exists()
     assert Recipe.read(tmp_path / "run/recipe.toml") == small()
+
+
+def test_a_batch_larger_than_the_training_data_is_refused_with_their_number(tmp_path):
+    # 1 438 are trained on where the validation part is among them, 1 079 where it is not.
+    for split, samples in (("test", 1438), ("validation", 1079), ("both", 1079)):
+        settings = {"run.arms": ["digital"], "run.split": split}
+        recipe = small(**settings, **{"training.batch_size": samples + 1})
+        with pytest.raises(SettingError, match=rf"batch_size is {samples + 1}.* {samples} samples"):
+            run_experiment(recipe, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("below", ["", "run"])

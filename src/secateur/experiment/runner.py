@@ -26,6 +26,7 @@ from secateur.experiment.recipe import Recipe
 from secateur.experiment.record import record_of
 from secateur.experiment.setting import Part, Trial, trained_in
 from secateur.experiment.trackers import check_tracker
+from secateur.experiment.training import check_batch
 from secateur.experiment.trial import run_trial
 from secateur.files import write_atomically
 from secateur.tasks import task_named
@@ -122,8 +123,10 @@ def run_experiment(
     check_directory(recipe, out, resume=resume)
     loaded = task.load(data, recipe.task.settings)
     classes = loaded.classes or task.classes
+    added = len(loaded.validation) if recipe.run.split == "test" else 0
     for own, _ in _distinct(recipe, trials):
         check_outputs(own, classes)
+        check_batch(own.training.batch_size, len(loaded.training) + added)
     distinct = list({one.name: one for one in map(_stand_in, trials)}.values())
     if together is not None:
         together.meet()

@@ -187,7 +187,7 @@ def _trainer(
     make_chip: MakeChip, together: Processes,
 ) -> Trainer:  # fmt: skip
     torch.manual_seed(key_of(seed, "torch"))
-    steps = max(len(training) // recipe.training.batch_size, 1)
+    steps = len(training) // recipe.training.batch_size
     # Convolutions and norms take a quarter less time on a CPU with the channels last.
     network = task.build(recipe.network)
     # torch's own stubs know `to` with a memory format only as a keyword of tensors.
