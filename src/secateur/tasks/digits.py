@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from secateur.tasks.data import Data, Split
 from secateur.tasks.digits_data import load_digits
+from secateur.tasks.locate import check_folder
 from secateur.tasks.sizes import check_count
 from secateur.tasks.task import Task
 
@@ -41,6 +42,9 @@ class DigitsNetwork(nn.Module):
 
 
 def _load(data: Path | None) -> Data[Split]:
+    # They come with scikit-learn; a wrong path is an error all the same.
+    if data is not None:
+        check_folder(data)
     return load_digits()
 
 
