@@ -303,6 +303,24 @@ def test_another_setting_is_refused_on_resume_by_name(tmp_path):
         run_experiment(changed, tmp_path / "run", resume=True)
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("search.keep_fraction", 0.4, "is 0.5 in the run and 0.4 now"),
+        ("search.keep_fraction", {"*": 0.5}, r"is 0.5 in the run and \{'\*': 0.5\} now"),
+        ("chip.values.read_voltage", 0.3, "is unset in the run and 0.3 now"),
+    ],
+)
+def test_a_recipe_edited_in_the_directory_is_refused_by_the_settings_name(
+    tmp_path, path, value, words
+):
+    run_experiment(small(**{"run.arms": ["random"]}), tmp_path / "run")
+    recipe = tmp_path / "run/recipe.toml"
+    recipe.write_text(Recipe.read(recipe).with_settings({path: value}).toml(), encoding="utf-8")
+    with pytest.raises(SettingError, match=f"{path} {words}.*edited"):
+        run_experiment(Recipe.read(recipe), tmp_path / "run", resume=True)
+
+
 def test_an_earlier_run_is_never_overwritten(tmp_path):
     recipe = small(**{"run.arms": ["random"]})
     run_experiment(recipe, tmp_path / "run")

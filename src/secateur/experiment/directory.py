@@ -25,13 +25,13 @@ def begun_run(recipe: Recipe, out: Path, *, resume: bool, command: str) -> Itera
         FileError, SettingError: as `check_directory`.
     """
     check_directory(recipe, out, resume=resume)
-    path, begun = out / "recipe.toml", out / "run.json"
     if resume:
-        yield str(json.loads(begun.read_text())["command"]) if begun.exists() else command
+        yield str(_begun_as(out).get("command", command))
         return
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    write_atomically(path, recipe.toml().encode())
-    write_atomically(begun, json.dumps({"command": command}).encode())
+    write_atomically(out / "recipe.toml", recipe.toml().encode())
+    begun = {"command": command, "recipe": recipe.table()}
+    write_atomically(out / "run.json", json.dumps(begun).encode())
     try:
         yield command
     except (SettingError, ModelError, ChipError, DivergedError):
@@ -54,7 +54,11 @@ def check_directory(recipe: Recipe, out: Path, *, resume: bool) -> None:
             "There is no run to resume", where=str(out), remedy="Start one without --resume"
         )
     else:
-        _check_same(Recipe.read(out / "recipe.toml"), recipe, out)
+        # The recipe itself may have been edited since.
+        table = _begun_as(out).get("recipe")
+        path = out / "recipe.toml"
+        begun = Recipe.read(path) if table is None else Recipe.parse(table, where=str(path))
+        _check_same(begun, recipe, out)
 
 
 def check_free(out: Path) -> None:
@@ -84,6 +88,21 @@ def check_free(out: Path) -> None:
 _KINDS = {"sweep.json": "sweep", "recipe.toml": "run"}
 
 
+def _begun_as(out: Path) -> dict[str, Any]:
+    """The command and the recipe that the run was begun with, as far as they were written down."""
+    path = out / "run.json"
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise FileError(
+            f"How this run was begun cannot be read: {error}", where=str(path),
+            cause="a file changed by another program",
+            remedy="Delete it, and go on by the run's recipe.toml alone",
+        ) from error  # fmt: skip
+
+
 def _take_back(out: Path, made: list[Path]) -> None:
     """Removes what a run has written first, unless there is more."""
     files = {path for path in out.rglob("*") if not path.is_dir()}
@@ -109,9 +128,14 @@ def _check_same(begun: Recipe, asked: Recipe, out: Path) -> None:
         )  # fmt: skip
     for path, (old, new) in _differences(begun.table(), asked.table()):
         raise SettingError(
-            f"{path} is {old!r} in the run and {new!r} now", where=str(out),
+            f"{path} is {_shown(old)} in the run and {_shown(new)} now", where=str(out),
+            cause="an option, or a recipe.toml that was edited",
             remedy="Resume without changing settings, or start a new run with another --out",
         )  # fmt: skip
+
+
+def _shown(value: Any) -> str:
+    return "unset" if value is None else repr(value)
 
 
 def _differences(
