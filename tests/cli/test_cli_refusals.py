@@ -13,7 +13,7 @@ WRONG = [
     (("run", "digitz"), "Did you mean 'digits'"),
     (("recipe", "digitz"), "Did you mean 'digits'"),
     (("run", "digits", "--arm", "prunde"), "Did you mean 'pruned'"),
-    (("run", "digits", "--set", "chip.formin=full"), "Did you mean 'forming'"),
+    (("run", "digits", "--set", "chip.formin=full"), "Did you mean 'chip.forming'"),
     (("run", "digits", "--set", "chip.forming=hlaf"), "chip.forming"),
     (("run", "digits", "--set", "training.epochs=many"), "training.epochs"),
     (("run", "digits", "--set", "training.epochs"), "path=value"),

@@ -128,8 +128,8 @@ def test_a_report_has_its_place(secateur, monkeypatch, words, runs, page):
         ("run digits --arm pruned --set search.keep_fraction=1.5", "keep_fraction", 2),
         ("run digits --arm pruned --set chip.technology=taox-40mn", "'taox-40nm'", 2),
         ("run digits --arm pruned --set chip.values.read_voltage=-0.2", "read_voltage", 2),
-        ("run digits --arm digital --set network.chanels=4", "'channels'", 2),
-        ("run digits --arm digital --vary search.dead_bnd=0.1", "'dead_band'", 2),
+        ("run digits --arm digital --set network.chanels=4", "'network.channels'", 2),
+        ("run digits --arm digital --vary search.dead_bnd=0.1", "'search.dead_band'", 2),
         ("run fashion-mnist --arm digital --data missing", "--data", 1),
     ],
 )

@@ -11,7 +11,10 @@ OVER = ("--over", "search.keep_fraction=0.3,0.7", "--over", "training.learning_r
 WRONG = [
     (("sweep", "digits"), "Nothing is swept"),
     (("sweep",), "No task was named"),
-    (("sweep", "digits", "--over", "search.keep_fractoin=0.3"), "Did you mean 'keep_fraction'"),
+    (
+        ("sweep", "digits", "--over", "search.keep_fractoin=0.3"),
+        "Did you mean 'search.keep_fraction'",
+    ),
     (("sweep", "digits", "--over", "search.keep_fraction"), "names no values"),
     (("sweep", "digits", "--over", "search.keep_fraction="), "names no values"),
     (("sweep", "digits", "--over", "search.keep_fraction=0.1..0.5"), "--random N"),

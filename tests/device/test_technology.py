@@ -97,7 +97,7 @@ def test_technologies_are_frozen_and_changed_by_copy() -> None:
 
 
 def test_an_unknown_technology_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(SettingError, match="'taox-40nm'"):
+    with pytest.raises(SettingError, match=r"'taox-40nm'\? Or give the path of a TOML file\.$"):
         Technology.load("taox-40")
 
 

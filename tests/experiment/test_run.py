@@ -3,10 +3,12 @@
 import copy
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -306,26 +308,27 @@ def test_another_thread_count_is_refused_on_resume(tmp_path):
         run_experiment(changed, tmp_path / "run", resume=True)
 
 
-def test_another_setting_is_refused_on_resume_by_name(tmp_path):
-    run_experiment(small(**{"run.arms": ["random"]}), tmp_path / "run")
-    changed = small(**{"run.arms": ["random"], "search.keep_fraction": 0.4})
-    with pytest.raises(SettingError, match=r"search\.keep_fraction is 0\.5"):
-        run_experiment(changed, tmp_path / "run", resume=True)
+def test_a_diverging_run_says_which_trial_and_promises_no_checkpoint(tmp_path):
+    recipe = small(**{"run.arms": ["digital"], "run.chips": 4, "training.learning_rate": 1e30})
+    with warnings.catch_warnings():
+        # joblib's own, of trials that it has not run to their end.
+        warnings.simplefilter("error", UserWarning)
+        with pytest.raises(DivergedError) as refusal:
+            run_experiment(recipe, tmp_path / "run")
+    words = str(refusal.value)
+    assert re.search(r"in epoch 1 \(arm digital, chip [0-3]\)\.", words)
+    assert "Lower training.learning_rate" in words
+    assert "checkpoint" not in words
 
 
-def test_an_earlier_run_is_never_overwritten(tmp_path):
-    recipe = small(**{"run.arms": ["random"]})
-    run_experiment(recipe, tmp_path / "run")
-    before = (tmp_path / "run/record.json").read_bytes()
-    with pytest.raises(FileError, match="--resume"):
-        run_experiment(recipe, tmp_path / "run")
-    assert (tmp_path / "run/record.json").read_bytes() == before
-
-
-def test_a_diverging_run_says_so(tmp_path):
-    recipe = small(**{"run.arms": ["digital"], "training.learning_rate": 1e9})
-    with pytest.raises(DivergedError, match="learning_rate"):
-        run_experiment(recipe, tmp_path / "run")
+def test_a_batch_larger_than_the_training_data_is_refused_with_their_number(tmp_path):
+    # 1 438 are trained on where the validation part is among them, 1 079 where it is not.
+    for split, samples in (("test", 1438), ("validation", 1079), ("both", 1079)):
+        settings = {"run.arms": ["digital"], "run.split": split}
+        recipe = small(**settings, **{"training.batch_size": samples + 1})
+        with pytest.raises(SettingError, match=rf"batch_size is {samples + 1}.* {samples} samples"):
+            run_experiment(recipe, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_chip_that_is_too_small_is_refused(tmp_path):

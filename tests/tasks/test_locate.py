@@ -7,10 +7,12 @@ import pytest
 from leaves import CONTENTS, Owner
 
 from secateur.errors import FileError, SettingError
+from secateur.tasks import TASKS, Task
 from secateur.tasks.locate import locate
 from secateur.tasks.published import PublishedSet
 
 MakeSet = Callable[..., PublishedSet]
+WAYS = ("--data", "$SECATEUR_DATA to a folder that holds", "`apt install dataset-leaves`")
 
 
 def fill(folder: Path, *names: str) -> Path:
@@ -87,8 +89,27 @@ def test_a_place_that_is_no_folder_is_refused(
     if way == "variable":
         monkeypatch.setenv("SECATEUR_DATA", str(nowhere))
     option = {"option": "--data", "variable": r"\$SECATEUR_DATA"}[way]
-    with pytest.raises(FileError, match=rf"{option} does not name a folder \(.*nowhere\)"):
-        locate(make_set(), nowhere if way == "option" else None)
+    with pytest.raises(FileError, match=rf"{option} does not name a folder \(.*nowhere\)") as no:
+        locate(make_set("http://owner.invalid/"), nowhere if way == "option" else None)
+    for words in WAYS:
+        assert words in str(no.value)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
+def test_a_place_that_is_no_folder_is_refused_by_every_task(task: Task, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"--data does not name a folder \(.*nowhere\)"):
+        task.load(tmp_path / "nowhere")
+
+
+def test_a_failed_download_lists_the_other_ways(
+    owner: Owner, make_set: MakeSet, cache: Path
+) -> None:
+    owner.answers.clear()
+    with pytest.raises(FileError, match=r"could not be downloaded: .*404") as refusal:
+        locate(make_set(owner.address))
+    for words in (*WAYS, f"got from {owner.address} by another machine, into {cache}"):
+        assert words in str(refusal.value)
+    assert "let secateur download" not in str(refusal.value)
 
 
 def test_an_incomplete_folder_is_refused_with_the_names_of_what_is_missing(

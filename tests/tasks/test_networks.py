@@ -70,13 +70,38 @@ def test_the_readout_layer_is_the_last_one(task):
 
 @pytest.mark.parametrize(
     ("settings", "word"),
-    [({"widht": 2.0}, "width"), ({"width": "2"}, "float"), ({"hidden_norm": 1}, "bool"),
-     ({"width": -1.0}, "positive")],
+    [({"widht": 2.0}, "width"), ({"width": "2"}, "Give a number,"),
+     ({"hidden_norm": 1}, "Give true or false,"), ({"width": -1.0}, "positive")],
 )  # fmt: skip
 def test_a_wrong_network_setting_is_refused(settings, word):
     for name in ("fashion-mnist", "spoken-digits"):
         with pytest.raises(SettingError, match=word):
             TASKS[name].build(settings)
+
+
+@pytest.mark.parametrize(
+    ("task", "setting", "impossible"),
+    [
+        *[("digits", name, number) for name in ("channels", "hidden") for number in (-4, 0)],
+        *[("fashion-mnist", "hidden_width", number) for number in (0.0, float("inf"))],
+        ("fashion-mnist", "depth", 1), ("fashion-mnist", "side", 5), ("imagenet-100", "classes", 1),
+        *[
+            (task, "width", number)
+            for task in TASKS if task != "digits"
+            for number in (-1.0, 0.0, float("nan"), float("inf"))
+        ],
+    ],
+)  # fmt: skip
+def test_a_size_that_makes_no_network_is_refused_by_its_name(task, setting, impossible):
+    with pytest.raises(SettingError, match=rf"network\.{setting} is {impossible}\. Give "):
+        TASKS[task].build({setting: impossible})
+
+
+def test_an_unknown_setting_of_a_task_is_refused_with_the_nearest_by_its_path_or_with_none():
+    with pytest.raises(SettingError, match=r"Did you mean 'network\.channels'\?"):
+        TASKS["digits"].build({"chanels": 8})
+    with pytest.raises(SettingError, match="Leave it out: digits has none"):
+        TASKS["digits"].check({"foo": 1})
 
 
 def test_an_unknown_task_names_the_nearest():

@@ -63,7 +63,11 @@ def test_a_block_whose_convolutions_are_silent_passes_its_input_on(block: type) 
 
 @pytest.mark.parametrize(
     ("settings", "word"),
-    [({"width": 0.0}, "positive"), ({"classes": 1}, "2 or more"), ({"classes": 2.5}, "int")],
+    [
+        ({"width": 0.0}, "positive"),
+        ({"classes": 1}, "2 or more"),
+        ({"classes": 2.5}, "a whole number"),
+    ],
 )
 def test_what_makes_no_network_is_refused(settings: dict, word: str) -> None:
     with pytest.raises(SettingError, match=word):

@@ -24,7 +24,7 @@ from secateur.device.units import (
     Volts,
     unit_symbol,
 )
-from secateur.errors import SettingError, nearest
+from secateur.errors import SettingError, nearest, sentences
 
 _PRESETS = resources.files("secateur.device") / "presets"
 
@@ -105,7 +105,7 @@ class Technology(BaseModel):
         if source not in presets():
             raise SettingError(
                 f"There is no technology {source!r}",
-                remedy=f"{nearest(source, presets())}; or give the path of a TOML file",
+                remedy=sentences(nearest(source, presets()), "Or give the path of a TOML file"),
             )
         text = (_PRESETS / f"{source}.toml").read_text(encoding="utf-8")
         return cls.parse(text, where=f"preset {source}")

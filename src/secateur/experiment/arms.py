@@ -14,7 +14,16 @@ from secateur.device.recording import Recording
 from secateur.errors import SettingError, nearest
 from secateur.experiment.recipe import ARM_NAMES, ChipSettings, Recipe
 from secateur.keyed import key_of
-from secateur.network import PRUNABLE, Where, program_, prune_, pruned_weights, quantise_
+from secateur.network import (
+    PRUNABLE,
+    KeepFraction,
+    Where,
+    check_shares,
+    program_,
+    prune_,
+    pruned_weights,
+    quantise_,
+)
 from secateur.tasks import Task
 from secateur.topology import Annealed, FlipBudget, TopK
 
@@ -129,6 +138,14 @@ class Arm(ABC):
         an arm whose training has a chip in it.
         """
         return None
+
+    def check(self, network: nn.Module, recipe: Recipe, *, task: Task) -> None:
+        """Refuses settings with which the task's fresh network could not be attached.
+
+        Raises:
+            SettingError: naming the first such setting.
+        """
+        return
 
     @abstractmethod
     def attach(
@@ -265,6 +282,24 @@ class Pruned(Arm):
             return False
         return path != "chip.values.programming_error"
 
+    def check(self, network: nn.Module, recipe: Recipe, *, task: Task) -> None:
+        """See `Arm.check`."""
+        search = recipe.search
+        try:
+            check_shares(
+                network, self._keep_fraction(recipe), grain=search.grain,
+                pairs_per_weight=search.pairs_per_weight, where=self._where(task),
+            )  # fmt: skip
+        except SettingError as error:
+            error.locate("search.keep_fraction")
+            raise
+
+    def _keep_fraction(self, recipe: Recipe) -> KeepFraction:
+        return 1.0 if self.keep_all else recipe.search.keep_fraction
+
+    def _where(self, task: Task) -> Where | None:
+        return _all_but(task.readout) if self.learns == "readout" else None
+
     def attach(
         self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
         make_chip: MakeChip = chip_from,
@@ -284,7 +319,6 @@ class Pruned(Arm):
     ) -> nn.Module:
         """The network on that chip, without a weight as yet; arguments as `attach`."""
         search = recipe.search
-        readout = self.learns == "readout"
         updates = steps / search.interval  # of the masks, in an epoch
         narrowing = round(search.narrowing * recipe.training.epochs * updates)
         rule = TopK(scope=search.scope, dead_band=search.dead_band, narrowing=narrowing)
@@ -292,10 +326,10 @@ class Pruned(Arm):
         model = prune_(
             network,
             chip,
-            keep_fraction=1.0 if self.keep_all else search.keep_fraction,
+            keep_fraction=self._keep_fraction(recipe),
             grain=search.grain,
             pairs_per_weight=search.pairs_per_weight,
-            where=_all_but(task.readout) if readout else None,
+            where=self._where(task),
             rule=rule if budget is None else FlipBudget(rule, budget),
             schedule=Annealed(round(search.anneal_epochs * updates)),
             interval=search.interval,
@@ -309,7 +343,7 @@ class Pruned(Arm):
             weight.scores.data.mul_(search.score_scale)
         if self.learns != "scores":
             model.requires_grad_(False)
-        if readout:
+        if self.learns == "readout":
             model.get_submodule(task.readout).requires_grad_(True)
         return model
 

@@ -32,6 +32,20 @@ def check_settings(own: Recipe, arm: Arm, *, chips: int) -> None:
     task_named(own.task.name).check(own.task.settings)
 
 
+def check_network(own: Recipe, arm: Arm) -> None:
+    """Refuses a network that cannot be built, and one that the arm cannot be run with.
+
+    Args:
+        own: the recipe as the arm sees it.
+        arm: to run.
+
+    Raises:
+        SettingError: naming the first setting that is to blame.
+    """
+    task = task_named(own.task.name)
+    arm.check(task.build(own.network), own, task=task)
+
+
 def check_outputs(own: Recipe, classes: Sequence[str]) -> None:
     """Refuses a network that does not answer with as many classes as the data have.
 

@@ -4,7 +4,8 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -38,6 +39,20 @@ def deaths_explained(remedy: str) -> Iterator[None]:
         yield
     except TerminatedWorkerError as error:
         raise death(remedy) from error
+
+
+@contextmanager
+def left_early(outcomes: Generator[Found]) -> Iterator[Generator[Found]]:
+    """Around a loop over what a pool of joblib's finds, which may be left before its end.
+
+    joblib would warn of the tasks that are cancelled then, which is what leaving is for.
+    """
+    try:
+        yield outcomes
+    finally:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"\d+ tasks (which|have)", category=UserWarning)
+            outcomes.close()
 
 
 def death(remedy: str) -> SecateurError:

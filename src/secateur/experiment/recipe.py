@@ -2,7 +2,7 @@
 
 import copy
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +10,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from secateur.errors import FileError, SettingError, nearest
+from secateur.experiment.accepted import refused
 
 # The order is that of the report: references first, then ours.
 ARM_NAMES = (
@@ -285,10 +286,14 @@ def parse_value(text: str) -> Any:
 def set_path(table: dict[str, Any], path: str, value: Any) -> None:
     """Writes a value at a dotted path of a nested mapping, making tables on the way."""
     *parents, last = path.split(".")
-    for parent in parents:
+    for number, parent in enumerate(parents, start=1):
         table = table.setdefault(parent, {})
         if not isinstance(table, dict):
-            raise SettingError(f"{path!r} leads through {parent!r}, which is no table")
+            above = ".".join(parents[:number])
+            raise SettingError(
+                f"There is no setting {path!r}", cause=f"{above} is a setting, not a section",
+                remedy=f"Write {above}=...",
+            )  # fmt: skip
     table[last] = value
 
 
@@ -319,31 +324,7 @@ def _validate(table: Mapping[str, Any], *, where: str) -> Recipe:
     try:
         return Recipe.model_validate(_tuples(table))
     except ValidationError as error:
-        first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), None)
-        first = first or error.errors()[0]
-        path = [str(part) for part in first["loc"]]
-        if first["type"] == "extra_forbidden":
-            raise SettingError(
-                f"There is no setting {'.'.join(path)!r}", where=where,
-                remedy=nearest(path[-1], _keys_at(path[:-1])),
-            ) from error  # fmt: skip
-        listed = first["type"] == "tuple_type"
-        words = "Input should be a list" if listed else first["msg"]
-        name = ".".join(path)
-        raise SettingError(
-            f"{name} = {first.get('input')!r}: {words}", where=where,
-            remedy=f"Write {name}=[..., ...]" if listed else "Give a value of that kind",
-        ) from error  # fmt: skip
-
-
-def _keys_at(path: Sequence[str]) -> list[str]:
-    section: Any = Recipe
-    for part in path:
-        annotation = section.model_fields[part].annotation if part in section.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        section = annotation
-    return list(section.model_fields)
+        raise refused(Recipe, table, error.errors(), where=where) from error
 
 
 def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:

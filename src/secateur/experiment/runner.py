@@ -13,18 +13,20 @@ from typing import Any, Protocol
 
 from joblib import Parallel, delayed
 
-from secateur.errors import FileError, SecateurError, SettingError
+from secateur.errors import SecateurError
 from secateur.experiment.anatomy import agreements
 from secateur.experiment.arms import ARMS, Arm
 from secateur.experiment.boards import check_boards
-from secateur.experiment.checks import check_outputs, check_settings
-from secateur.experiment.deaths import AGAIN, deaths_explained, tied
+from secateur.experiment.checks import check_network, check_outputs, check_settings
+from secateur.experiment.deaths import AGAIN, deaths_explained, left_early, tied
+from secateur.experiment.directory import begun_run, check_directory
 from secateur.experiment.maps import save_arrays
 from secateur.experiment.processes import Processes, check_alone
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.record import record_of
 from secateur.experiment.setting import Part, Trial, trained_in
 from secateur.experiment.trackers import check_tracker
+from secateur.experiment.training import check_batch
 from secateur.experiment.trial import run_trial
 from secateur.files import write_atomically
 from secateur.tasks import task_named
@@ -117,30 +119,28 @@ def run_experiment(
     if track:
         check_tracker(track)
     _check(recipe, trials)
+    # All processes look before one writes, and before data are loaded, which may take long.
+    check_directory(recipe, out, resume=resume)
     loaded = task.load(data, recipe.task.settings)
     classes = loaded.classes or task.classes
+    added = len(loaded.validation) if recipe.run.split == "test" else 0
     for own, _ in _distinct(recipe, trials):
         check_outputs(own, classes)
+        check_batch(own.training.batch_size, len(loaded.training) + added)
     distinct = list({one.name: one for one in map(_stand_in, trials)}.values())
     if together is not None:
         together.meet()
-    if together is None or together.leads:
-        command = _prepare(recipe, out, resume=resume, command=command)
-        save_arrays(out / "examples.npz", loaded.training.examples(classes))
+    leads = together is None or together.leads
     processes = max(1, min((os.cpu_count() or 1) // recipe.run.threads, len(distinct)))
-    watch.begin(_total_epochs(recipe, distinct))
-    try:
-        if together is not None:
-            processes = together.count
-            ran = _run_together(
-                distinct, recipe, out, data=data, together=together, watch=watch, track=track
-            )
-        else:
-            ran = _run_all(
-                distinct, recipe, out, data=data, processes=processes, watch=watch, track=track
-            )
-    finally:
-        watch.end()
+    processes = processes if together is None else together.count
+    begun = begun_run(recipe, out, resume=resume, command=command)
+    with begun if leads else nullcontext(command) as begun_by:
+        if leads:
+            save_arrays(out / "examples.npz", loaded.training.examples(classes))
+        ran = _run(
+            distinct, recipe, out, data=data, processes=processes, together=together, watch=watch,
+            track=track,
+        )  # fmt: skip
     if together is not None and not together.leads:
         together.meet()
         return dict(json.loads((out / "record.json").read_text(encoding="utf-8")))
@@ -150,7 +150,7 @@ def run_experiment(
     ]
     record = write_record(
         results, [ran[trial.name] for trial in distinct], recipe, out, classes=classes,
-        command=command, wall_time=time.perf_counter() - begin, processes=processes,
+        command=begun_by, wall_time=time.perf_counter() - begin, processes=processes,
     )  # fmt: skip
     if together is not None:
         together.meet()
@@ -184,6 +184,24 @@ def write_record(
     return record
 
 
+def _run(
+    trials: list[Trial], recipe: Recipe, out: Path, *, data: Path | None, processes: int,
+    together: Processes | None, watch: Watch, track: str | None,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """The trials' results by the trials' names, side by side or each in all processes."""
+    watch.begin(_total_epochs(recipe, trials))
+    try:
+        if together is not None:
+            return _run_together(
+                trials, recipe, out, data=data, together=together, watch=watch, track=track
+            )
+        return _run_all(
+            trials, recipe, out, data=data, processes=processes, watch=watch, track=track
+        )
+    finally:
+        watch.end()
+
+
 def _run_all(
     trials: list[Trial], recipe: Recipe, out: Path, *, data: Path | None, processes: int,
     watch: Watch, track: str | None,
@@ -197,11 +215,12 @@ def _run_all(
                 delayed(tied(_isolated))(trial, recipe, out, data=data, track=track)
                 for trial in those
             )
-            for name, result in pool(jobs):
-                if isinstance(result, SecateurError):
-                    raise result
-                results[name] = result
-                watch.trial(result)
+            with left_early(pool(jobs)) as outcomes:
+                for name, result in outcomes:
+                    if isinstance(result, SecateurError):
+                        raise result
+                    results[name] = result
+                    watch.trial(result)
     return results
 
 
@@ -246,6 +265,7 @@ def _isolated(
             )
         return trial.name, result
     except SecateurError as error:
+        error.locate(trial.words)
         return trial.name, error
 
 
@@ -325,7 +345,7 @@ def _check(recipe: Recipe, trials: list[Trial]) -> None:
     check_boards(recipe, [(trial.name, trial.arm) for trial in trials])
     for own, arm in _distinct(recipe, trials):
         check_settings(own, arm, chips=recipe.run.chips)
-        task_named(own.task.name).build(own.network)
+        check_network(own, arm)
 
 
 def _distinct(recipe: Recipe, trials: list[Trial]) -> Iterator[tuple[Recipe, Arm]]:
@@ -343,50 +363,3 @@ def _total_epochs(recipe: Recipe, trials: list[Trial]) -> int:
         own = recipe.with_settings(trial.overrides).for_arm(trial.arm)
         total += own.training.epochs if arm.trains else 1
     return total
-
-
-def _prepare(recipe: Recipe, out: Path, *, resume: bool, command: str) -> str:
-    """Begins or re-opens the run directory; returns the command that began the run."""
-    path, begun = out / "recipe.toml", out / "run.json"
-    if not resume:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise FileError(
-                "The output directory is not empty", where=str(out),
-                cause="it holds an earlier run",
-                remedy="Go on with that run by --resume, or give another --out",
-            )  # fmt: skip
-        write_atomically(path, recipe.toml().encode())
-        write_atomically(begun, json.dumps({"command": command}).encode())
-        return command
-    if not path.exists():
-        raise FileError(
-            "There is no run to resume", where=str(out), remedy="Start one without --resume"
-        )
-    _check_same(Recipe.read(path), recipe, out)
-    return str(json.loads(begun.read_text())["command"]) if begun.exists() else command
-
-
-def _check_same(begun: Recipe, asked: Recipe, out: Path) -> None:
-    if begun.run.threads != asked.run.threads:
-        raise SettingError(
-            f"The run was begun with {begun.run.threads} thread(s) and would go on with "
-            f"{asked.run.threads}", where=str(out),
-            cause="sums in another order differ in their last bits",
-            remedy=f"Resume with --threads {begun.run.threads}",
-        )  # fmt: skip
-    for path, (old, new) in _differences(begun.table(), asked.table()):
-        raise SettingError(
-            f"{path} is {old!r} in the run and {new!r} now", where=str(out),
-            remedy="Resume without changing settings, or start a new run with another --out",
-        )  # fmt: skip
-
-
-def _differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], at: str = ""
-) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    for key in sorted({*old, *new}):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            yield from _differences(a, b, f"{at}{key}.")
-        elif a != b:
-            yield f"{at}{key}", (a, b)

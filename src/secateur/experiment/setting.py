@@ -51,6 +51,11 @@ class Trial:
         ending = "-validation" if self.part == "validation" else ""
         return f"{self.arm}{middle}-chip{self.chip}{ending}"
 
+    @property
+    def words(self) -> str:
+        """What it is, for messages."""
+        return f"arm {self.arm}, chip {self.chip}" + (f", {self.variant}" if self.variant else "")
+
 
 def chip_seed(recipe: Recipe, chip: int) -> int:
     """Of all that is random in the trials on a chip."""
@@ -182,7 +187,7 @@ def _trainer(
     make_chip: MakeChip, together: Processes,
 ) -> Trainer:  # fmt: skip
     torch.manual_seed(key_of(seed, "torch"))
-    steps = max(len(training) // recipe.training.batch_size, 1)
+    steps = len(training) // recipe.training.batch_size
     # Convolutions and norms take a quarter less time on a CPU with the channels last.
     network = task.build(recipe.network)
     # torch's own stubs know `to` with a memory format only as a keyword of tensors.

@@ -82,7 +82,7 @@ class Trainer:
         together: the processes that share each step's batch; one where None.
 
     Raises:
-        SettingError: for a batch that cannot be shared out evenly.
+        SettingError: for a batch larger than the data, or that cannot be shared out evenly.
     """
 
     def __init__(
@@ -95,9 +95,8 @@ class Trainer:
         self.trains = any(p.requires_grad for p in model.parameters())
         self._momenta: dict[int, dict[str, Tensor]] = {}
         self._called = self.together.joined(model) if self.trains else model
-        _check_shares(
-            min(settings.batch_size, len(samples)), self.together.count, settings.accumulation
-        )
+        check_batch(settings.batch_size, len(samples))
+        _check_shares(settings.batch_size, self.together.count, settings.accumulation)
 
     @property
     def epochs(self) -> int:
@@ -131,7 +130,7 @@ class Trainer:
     @property
     def steps(self) -> int:
         """Steps of an epoch; an incomplete last batch is left out."""
-        return max(len(self.samples) // self.settings.batch_size, 1)
+        return len(self.samples) // self.settings.batch_size
 
     def run(
         self, after_epoch: Callable[[dict[str, Any]], None],
@@ -255,12 +254,30 @@ class Trainer:
 
     def _check(self, value: float, epoch: int, *, what: str = "loss") -> None:
         if not math.isfinite(value):
+            kept = "; the checkpoints of the epochs before are kept" if epoch else ""
             raise DivergedError(
                 f"The {what} became {value} in epoch {epoch + 1}",
                 cause="a learning rate that is too high for this network",
-                remedy=f"Lower training.learning_rate, now {self.settings.learning_rate}; "
-                "the checkpoints before it are kept",
+                remedy=f"Lower training.learning_rate, now {self.settings.learning_rate}{kept}",
             )
+
+
+def check_batch(batch: int, samples: int) -> None:
+    """Refuses a batch that the training data cannot fill.
+
+    Args:
+        batch: samples of one step, in all processes together.
+        samples: there are to train on.
+
+    Raises:
+        SettingError: with both numbers.
+    """
+    if batch > samples:
+        raise SettingError(
+            f"training.batch_size is {batch}, but there are only {samples} samples to train on",
+            cause="an incomplete batch is left out, so no step would be taken",
+            remedy=f"Give {samples} or fewer",
+        )  # fmt: skip
 
 
 def _check_shares(batch: int, count: int, accumulation: int) -> None:
@@ -269,8 +286,7 @@ def _check_shares(batch: int, count: int, accumulation: int) -> None:
             f"A batch of {batch} samples cannot be shared out evenly among {count} processes, "
             f"in {accumulation} parts each",
             cause="training.batch_size counts the samples of all processes together",
-            remedy=f"Set training.batch_size to a multiple of {count * accumulation}, and no "
-            "more than there are samples",
+            remedy=f"Set training.batch_size to a multiple of {count * accumulation}",
         )
 
 

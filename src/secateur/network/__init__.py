@@ -1,6 +1,7 @@
 """A MODEL ON A CHIP: one product that joins scores, masks, placement and circuit."""
 
 from secateur.network.attach import (
+    check_shares,
     detach_,
     is_due,
     program_,
@@ -20,6 +21,7 @@ from secateur.network.edges import Grain
 from secateur.network.saved_chip import SavedChip, read_chip
 from secateur.network.saving import load_, pack, save, unpack_
 from secateur.network.search import Search
+from secateur.network.shares import KeepFraction
 from secateur.network.survey import PRUNABLE, Where
 from secateur.network.tensor_file import read_tensors, write_tensors
 from secateur.network.weight import ChipWeight, ProgrammedWeight, PrunedWeight
@@ -28,6 +30,7 @@ __all__ = [
     "PRUNABLE",
     "ChipWeight",
     "Grain",
+    "KeepFraction",
     "ProgrammedWeight",
     "PrunedWeight",
     "Saturation",
@@ -37,6 +40,7 @@ __all__ = [
     "Where",
     "calibrate_",
     "calibration_currents",
+    "check_shares",
     "compensate_",
     "detach_",
     "first_order_errors",

@@ -92,8 +92,7 @@ def prune_(
     _check_word("score_start", score_start, get_args(ScoreStart))
     plan, pairs = survey(model, where), pairs_per_weight
     _check_pairs(pairs, plan.weights)
-    edges = pairs * (2 if grain == "cell" else 1)
-    shares = shares_of(keep_fraction, plan.weights, edges_per_weight=edges)
+    shares = _shares(plan.weights, keep_fraction, grain=grain, pairs=pairs)
     _check_room(chip, plan.weights, pairs)
     sources = {
         plain.name: _pruned(
@@ -109,6 +108,22 @@ def prune_(
         _scale(sources[plain.name], plain.fan_in)
     swap_(plan, [sources[plain.name] for plain in plan.weights], make_converter)
     return model
+
+
+def check_shares(
+    model: nn.Module, keep_fraction: KeepFraction, *, grain: Grain = "pair",
+    pairs_per_weight: int = 1, where: Where | None = None,
+) -> None:  # fmt: skip
+    """Refuses shares that `prune_` would refuse, without a chip; arguments as there.
+
+    Raises:
+        ModelError: for layers that cannot be pruned.
+        SettingError: for shares outside (0, 1], shares that keep no edge of a weight, and names
+            that match nothing.
+    """
+    weights = survey(model, where).weights
+    _check_pairs(pairs_per_weight, weights)
+    _shares(weights, keep_fraction, grain=grain, pairs=pairs_per_weight)
 
 
 def program_(
@@ -297,6 +312,13 @@ def _scale(weight: PrunedWeight, fan_in: int) -> None:
 def _by_height(weights: Sequence[PlainWeight]) -> list[PlainWeight]:
     """In the order of placement: the tallest first, beside which the lower ones find room."""
     return sorted(weights, key=lambda plain: -plain.fan_in)
+
+
+def _shares(
+    weights: Sequence[PlainWeight], keep_fraction: KeepFraction, *, grain: Grain, pairs: int
+) -> list[float]:
+    edges = pairs * (2 if grain == "cell" else 1)
+    return shares_of(keep_fraction, weights, edges_per_weight=edges)
 
 
 def _check_pairs(pairs: int, weights: Sequence[PlainWeight]) -> None:

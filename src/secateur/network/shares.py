@@ -7,6 +7,8 @@ from secateur.errors import SettingError, nearest
 from secateur.network.survey import PlainWeight
 from secateur.topology import keep_count
 
+_MANY = 1 << 40  # edges, of which no share keeps none
+
 KeepFraction = float | Mapping[str, float]
 
 
@@ -18,21 +20,30 @@ def shares_of(
     A pattern (with * and ?) matches the name of a weight or of its layer.
 
     Raises:
-        SettingError: for shares outside (0, 1], patterns that match nothing, weights without an
-            entry, and layers that share a weight but not the entry.
+        SettingError: for shares that are no numbers in (0, 1], patterns that match nothing,
+            weights without an entry, and layers that share a weight but not the entry.
     """
     if not isinstance(keep_fraction, Mapping):
+        keep_count(keep_fraction, _MANY)
         shares = [keep_fraction] * len(weights)
     else:
-        for share in keep_fraction.values():
-            keep_count(share, 1 << 40)
+        for pattern, share in keep_fraction.items():
+            _count(share, _MANY, where=f"the entry {pattern!r}")
         used: set[str] = set()
         shares = [_share(keep_fraction, weight, used) for weight in weights]
         if idle := [pattern for pattern in keep_fraction if pattern not in used]:
             raise _idle(idle[0], weights)
     for weight, share in zip(weights, shares, strict=True):
-        keep_count(share, weight.value.numel() * edges_per_weight)
+        _count(share, weight.value.numel() * edges_per_weight, where=weight.name)
     return shares
+
+
+def _count(share: float, edges: int, *, where: str) -> None:
+    try:
+        keep_count(share, edges)
+    except SettingError as error:
+        error.locate(where)
+        raise
 
 
 def _share(keep_fraction: Mapping[str, float], weight: PlainWeight, used: set[str]) -> float:
@@ -60,7 +71,7 @@ def _share(keep_fraction: Mapping[str, float], weight: PlainWeight, used: set[st
 def _matches(pattern: str, name: str, layer: str) -> bool:
     # The module that owns a weight may sit inside the layer: the output projection of attention.
     owner = name.rpartition(".")[0]
-    return any(fnmatchcase(word, pattern) for word in (name, layer, owner))
+    return any(fnmatchcase(word, str(pattern)) for word in (name, layer, owner))
 
 
 def _idle(pattern: str, weights: Sequence[PlainWeight]) -> SettingError:
@@ -74,5 +85,5 @@ def _idle(pattern: str, weights: Sequence[PlainWeight]) -> SettingError:
         )
     return SettingError(
         f"keep_fraction names {pattern!r}, which matches no weight",
-        remedy=nearest(pattern, names),
+        remedy=nearest(str(pattern), names),
     )

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 from secateur.tasks.data import Data, Split
 from secateur.tasks.digits_data import load_digits
+from secateur.tasks.locate import check_folder
+from secateur.tasks.sizes import check_count
 from secateur.tasks.task import Task
 
 
@@ -15,10 +17,15 @@ class DigitsNetwork(nn.Module):
     Args:
         channels: of the convolution.
         hidden: units of the hidden layer.
+
+    Raises:
+        SettingError: for sizes that make no network.
     """
 
     def __init__(self, *, channels: int = 16, hidden: int = 64) -> None:
         super().__init__()
+        check_count("channels", channels)
+        check_count("hidden", hidden)
         self.conv = nn.Conv2d(1, channels, 3, bias=False)
         self.norm1 = nn.BatchNorm2d(channels, affine=False)
         self.pool = nn.MaxPool2d(2)
@@ -35,6 +42,9 @@ class DigitsNetwork(nn.Module):
 
 
 def _load(data: Path | None) -> Data[Split]:
+    # They come with scikit-learn; a wrong path is an error all the same.
+    if data is not None:
+        check_folder(data)
     return load_digits()
 
 

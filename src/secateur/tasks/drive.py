@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from secateur.errors import SettingError
 from secateur.tasks.data import Data
 from secateur.tasks.drive_data import load_drive
 from secateur.tasks.patches import Fundi
 from secateur.tasks.segmentation import SEGMENTATION, segmented
+from secateur.tasks.sizes import check_factor
 from secateur.tasks.task import Task
 
 _FLOORS = 4  # halvings of the picture
@@ -38,12 +38,14 @@ class VesselNetwork(nn.Module):
 
     Args:
         width: multiplies the channels, which are 32 at the first floor.
+
+    Raises:
+        SettingError: for a width that makes no network.
     """
 
     def __init__(self, *, width: float = 1.0) -> None:
         super().__init__()
-        if not width > 0:
-            raise SettingError(f"network.width is {width}", remedy="Give a positive factor")
+        check_factor("width", width)
         base = max(round(32 * width), 1)
         floors = [base * 2**n for n in range(_FLOORS)]
         self.enter = _Double(1, base, base)

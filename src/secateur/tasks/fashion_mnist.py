@@ -8,6 +8,7 @@ from secateur.errors import SettingError
 from secateur.tasks.data import Data, Split
 from secateur.tasks.download import download_bar
 from secateur.tasks.fashion_mnist_data import CLASSES, load_fashion_mnist
+from secateur.tasks.sizes import check_count, check_factor
 from secateur.tasks.task import Task
 
 
@@ -32,7 +33,14 @@ class FashionNetwork(nn.Module):
         hidden_norm: bool = False, affine: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        _check(width, hidden_width, depth, side)
+        check_factor("width", width)
+        check_factor("hidden_width", hidden_width)
+        check_count("depth", depth, least=2)
+        if side < 6:
+            raise SettingError(
+                f"network.side is {side}",
+                remedy="Give 14, or 28 for images as they are published",
+            )
         self.side = side
         sizes = (64, 16, 128 * hidden_width)
         first, second, hidden = (max(round(width * n), 1) for n in sizes)
@@ -73,17 +81,6 @@ class _Layer(nn.Sequential):
             nn.BatchNorm2d(channels, affine=affine),
             nn.ReLU(),
         )
-
-
-def _check(width: float, hidden_width: float, depth: int, side: int) -> None:
-    for wrong, words, remedy in (
-        (not width > 0, f"network.width is {width}", "Give a positive factor"),
-        (not hidden_width > 0, f"network.hidden_width is {hidden_width}", "Give a positive factor"),
-        (depth < 2, f"network.depth is {depth}", "Give 2 or more convolutions"),
-        (side < 6, f"network.side is {side}", "Give 14, or 28 for images as they are published"),
-    ):
-        if wrong:
-            raise SettingError(words, remedy=remedy)
 
 
 def _load(data: Path | None, *, pooled: bool = True) -> Data[Split]:

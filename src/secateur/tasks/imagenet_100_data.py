@@ -9,7 +9,7 @@ import torch
 from secateur.errors import FileError, SettingError
 from secateur.tasks.data import Data, stratified
 from secateur.tasks.image_folder import Photographs, damaged, files_of
-from secateur.tasks.locate import listed, places_of
+from secateur.tasks.locate import DATA_VARIABLE, check_folder, listed, places_of
 from secateur.tasks.published import PublishedSet
 
 IMAGENET = PublishedSet(
@@ -22,6 +22,10 @@ IMAGENET = PublishedSet(
     by_hand="a registration at https://image-net.org",
 )
 _FOLDERS = ("imagenet-100", "imagenet")
+_REMEDY = (
+    f"Give a folder with --data, or set ${DATA_VARIABLE} to one, that holds train/ and val/, each "
+    "with a folder for every class, named as its synset, such as n02869837"
+)
 
 
 def load_imagenet_100(
@@ -82,6 +86,8 @@ def load_imagenet_100(
 
 
 def _found(data: str | os.PathLike[str] | None) -> Path:
+    if data is not None:
+        check_folder(data, remedy=_REMEDY)
     places = places_of(IMAGENET, data)
     for place in places:
         for folder in (*(place / name for name in _FOLDERS), place):
@@ -91,8 +97,7 @@ def _found(data: str | os.PathLike[str] | None) -> Path:
         "Folders of ImageNet's pictures were not found",
         where="looked in " + ", ".join(map(str, places)),
         cause="it is given to registered users only (https://image-net.org), never downloaded here",
-        remedy="Give a folder with --data that holds train/ and val/, each with a folder for "
-        "every class, named as its synset, such as n02869837",
+        remedy=_REMEDY,
     )
 
 

@@ -53,7 +53,13 @@ def locate(
         if not data_set.missing_from(folder):
             return folder
     if data_set.addresses and allow_download and not offline():
-        download(data_set, cache, on_bytes)
+        try:
+            download(data_set, cache, on_bytes)
+        except FileError as error:
+            error.remedy = "Try again, as complete files are kept; otherwise " + _ways(
+                data_set, again=False
+            )
+            raise
         return cache
     raise _not_found(data_set, [*([Path(announced)] if announced else []), *places])
 
@@ -66,6 +72,27 @@ def places_of(data_set: PublishedSet, data: str | os.PathLike[str] | None) -> li
     found = [Path(os.path.expanduser(announced))] if announced else []
     found += [data_set.debian_folder] if data_set.debian_folder else []
     return [*found, cache_folder(data_set)]
+
+
+def check_folder(
+    given: str | os.PathLike[str], option: str = "--data", *, remedy: str = ""
+) -> None:
+    """Refuses a place for data that is no folder.
+
+    Args:
+        given: the place.
+        option: that named it.
+        remedy: in place of giving one that is there.
+
+    Raises:
+        FileError: naming it.
+    """
+    if not os.path.isdir(os.path.expanduser(given)):
+        raise FileError(
+            f"{option} does not name a folder", where=str(given),
+            cause="a misspelt path, or a disk that is not mounted",
+            remedy=remedy or f"Give a folder that is there, or leave {option} out",
+        )  # fmt: skip
 
 
 def cache_folder(data_set: PublishedSet) -> Path:
@@ -93,14 +120,7 @@ def _found_in(given: Path, option: str, data_set: PublishedSet) -> Path | None:
         FileError: the place is no folder, or holds only a part of the data set.
     """
     given = Path(os.path.expanduser(given))
-    if not os.path.isdir(given):
-        raise FileError(
-            f"{option} does not name a folder",
-            where=str(given),
-            cause="a misspelt path, or a disk that is not mounted",
-            remedy=f"Give the folder of {data_set.title}, or the one that holds "
-            f"`{data_set.folder}/`",
-        )
+    check_folder(given, option, remedy=_sentence(_ways(data_set)))
     for folder in (given / data_set.folder, given):
         missing = data_set.missing_from(folder)
         if not missing:
@@ -116,7 +136,18 @@ def _found_in(given: Path, option: str, data_set: PublishedSet) -> Path | None:
 
 
 def _not_found(data_set: PublishedSet, places: list[Path]) -> FileError:
+    return FileError(
+        f"{data_set.title} was not found",
+        where="looked in " + ", ".join(map(str, places)),
+        remedy=_sentence(_ways(data_set)),
+    )
+
+
+def _ways(data_set: PublishedSet, *, again: bool = True) -> str:
+    """All ways to provide a data set; a download among them where it was not tried just now."""
     files = listed([file.name for file in data_set.files])
+    owners = " or ".join(data_set.addresses)
+    fetched = f", got from {owners} by another machine," if owners and not again else ""
     ways = [
         f"give its folder with --data (it must hold {files})",
         f"set ${DATA_VARIABLE} to a folder that holds `{data_set.folder}/`",
@@ -124,21 +155,24 @@ def _not_found(data_set: PublishedSet, places: list[Path]) -> FileError:
     if data_set.by_hand:
         ways.append(f"get it with {data_set.by_hand}")
     if data_set.archive is not None:
-        ways.append(f"unpack {data_set.archive.name} in one of these folders, where you have it")
+        name, fetched = data_set.archive.name, fetched or ", where you have it,"
+        ways.append(f"unpack {name}{fetched} in one of these folders")
     if data_set.debian_package:
         ways.append(f"install Debian's package with `apt install {data_set.debian_package}`")
-    ways.append(f"copy the files into {cache_folder(data_set)}")
-    if data_set.addresses:
+    ways.append(
+        f"copy the files{'' if data_set.archive else fetched} into {cache_folder(data_set)}"
+    )
+    if owners and again:
         ways.append(
-            f"let secateur download them from {' or '.join(data_set.addresses)}: without --data, "
+            f"let secateur download them from {owners}: without --data, "
             f"with ${OFFLINE_VARIABLE} unset"
         )
     numbered = "; ".join(f"({number}) {way}" for number, way in enumerate(ways, start=1))
-    return FileError(
-        f"{data_set.title} was not found",
-        where="looked in " + ", ".join(map(str, places)),
-        remedy=f"Do one of these: {numbered}",
-    )
+    return f"do one of these: {numbered}"
+
+
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def listed(names: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from secateur.errors import SettingError
+from secateur.tasks.sizes import check_count, check_factor
 
 
 class Block(nn.Module):
@@ -91,10 +91,8 @@ class ResidualNetwork(nn.Module):
         width: float = 1.0, affine: bool = True, small_pictures: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        if not width > 0:
-            raise SettingError(f"network.width is {width}", remedy="Give a positive factor")
-        if classes < 2:
-            raise SettingError(f"network.classes is {classes}", remedy="Give 2 or more")
+        check_factor("width", width)
+        check_count("classes", classes, least=2)
         base = max(round(64 * width), 1)
         kernel, stride = (3, 1) if small_pictures else (7, 2)
         self.conv = nn.Conv2d(3, base, kernel, stride, padding=kernel // 2, bias=False)

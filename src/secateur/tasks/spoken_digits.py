@@ -4,8 +4,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from secateur.errors import SettingError
 from secateur.tasks.data import Data, Split
+from secateur.tasks.sizes import check_factor
 from secateur.tasks.spoken_digits_data import load_spoken_digits
 from secateur.tasks.task import Task
 
@@ -17,14 +17,16 @@ class SpokenNetwork(nn.Module):
         width: multiplies the channels of the convolutions and the units.
         hidden_norm: adds a norm after the hidden linear layer, which the paper does not have.
         affine: norms have gains and biases to learn, which stay digital; the paper's have none.
+
+    Raises:
+        SettingError: for a width that makes no network.
     """
 
     def __init__(
         self, *, width: float = 1.0, hidden_norm: bool = False, affine: bool = False
     ) -> None:
         super().__init__()
-        if not width > 0:
-            raise SettingError(f"network.width is {width}", remedy="Give a positive factor")
+        check_factor("width", width)
         first, second, units, hidden = (max(round(width * n), 1) for n in (64, 32, 128, 256))
         self.conv1 = nn.Conv2d(1, first, (3, 2), stride=(2, 1), bias=False)
         self.norm1 = nn.BatchNorm2d(first, affine=affine)

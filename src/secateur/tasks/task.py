@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 
 from torch import nn
 
-from secateur.errors import SettingError, nearest
+from secateur.errors import SettingError, kind_in_words, nearest
 from secateur.tasks.data import Data
 from secateur.tasks.measures import CLASSIFICATION, Measured, Metric, classified_split
 
@@ -89,15 +89,18 @@ def _check(
     annotations = {p.name: p.annotation for p in parameters}
     for name, value in settings.items():
         if name not in known:
+            remedy = nearest(name, known, prefix=f"{section}.")
             raise SettingError(
-                f"{section}.{name} is no setting of {task}", remedy=nearest(name, known)
+                f"{section}.{name} is no setting of {task}",
+                remedy=remedy if known else f"Leave it out: {task} has none in this section",
             )
         default = known[name]
         others = [get_origin(kind) or kind for kind in get_args(annotations[name])]
         kinds = (type(default), *others)
         fits = isinstance(value, kinds) and isinstance(value, bool) == isinstance(default, bool)
         if not fits and not (isinstance(default, float) and type(value) is int):
+            words = dict.fromkeys(map(kind_in_words, kinds))
             raise SettingError(
                 f"{section}.{name} is {value!r}",
-                remedy=f"Give a {type(default).__name__}, as the default {default!r}",
+                remedy=f"Give {' or '.join(words)}, as the default {default!r}",
             )

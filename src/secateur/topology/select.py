@@ -20,9 +20,14 @@ def keep_count(keep_fraction: float, edges: int) -> int:
     Raises:
         SettingError: unless 0 < keep_fraction <= 1, or where nothing would be kept.
     """
-    if not 0.0 < keep_fraction <= 1.0:
+    try:
+        is_share = bool(0.0 < keep_fraction <= 1.0)
+    except (TypeError, ValueError, RuntimeError):
+        # A word, None, or more than one number.
+        is_share = False
+    if not is_share:
         raise SettingError(
-            f"keep_fraction is {keep_fraction}, but a share above 0 and up to 1 was expected",
+            f"keep_fraction is {keep_fraction!r}, but a share above 0 and up to 1 was expected",
             cause="it is the share of edges that stay, not the share that goes",
             remedy="Give a number such as 0.5",
         )

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from secateur.errors import FileError, SettingError, nearest
 from secateur.experiment.arms import ARMS
 from secateur.experiment.checks import check_settings
+from secateur.experiment.directory import check_free
 from secateur.experiment.paths import absolute_value, with_absolute_paths
 from secateur.experiment.recipe import Recipe
 from secateur.experiment.setting import Part, Trial
@@ -177,12 +178,7 @@ class Plan:
         Raises:
             FileError: where it has other content.
         """
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise FileError(
-                "The output directory is not empty", where=str(out),
-                cause="it holds an earlier sweep or run",
-                remedy="Go on with a sweep by --resume, or give another --out",
-            )  # fmt: skip
+        check_free(out)
         write_atomically(out / "recipe.toml", self.recipe.toml().encode())
         content = {**self.table(), "command": command}
         write_atomically(out / "sweep.json", json.dumps(content, indent=1).encode())
