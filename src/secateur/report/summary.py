@@ -111,10 +111,14 @@ def _result(run: Run, best: Entry) -> Markup:
 def _distance(best: Entry) -> str:
     if best.difference is None:
         return ""
-    if abs(best.difference) < 0.0005:
-        return f", level with {BASELINE}"
-    side = "above" if best.difference > 0 else "below"
-    return f", {abs(100 * best.difference):.1f} points {side} {BASELINE}"
+    return f", {_apart(best.difference, 'above', 'below')} {BASELINE}"
+
+
+def _apart(difference: float, more: str, less: str) -> str:
+    """A difference of two shares in points; "level with" where it would be shown as none."""
+    if abs(difference) < 0.0005:
+        return "level with"
+    return f"{abs(100 * difference):.1f} points {more if difference > 0 else less}"
 
 
 def _against_programming(best: Entry, rows: Sequence[Entry]) -> list[Markup]:
@@ -125,15 +129,8 @@ def _against_programming(best: Entry, rows: Sequence[Entry]) -> list[Markup]:
     gap = best.mean - (rival.mean or 0.0)
     name = f"{rival.name} ({numbers.percent(rival.mean)})"
     doubt = ", though their intervals overlap" if _overlap(best, rival) else ""
-    side = "ahead of" if gap >= 0 else "behind"
-    return [
-        escape(
-            f"That is {abs(100 * gap):.1f} points {side} {name}, "
-            f"the better way to write trained weights{doubt}."
-            if len(fair) > 1
-            else f"That is {abs(100 * gap):.1f} points {side} {name}{doubt}."
-        )
-    ]
+    better = ", the better way to write trained weights" if len(fair) > 1 else ""
+    return [escape(f"That is {_apart(gap, 'ahead of', 'behind')} {name}{better}{doubt}.")]
 
 
 def _overlap(one: Entry, other: Entry) -> bool:
