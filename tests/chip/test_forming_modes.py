@@ -109,7 +109,19 @@ def test_a_set_stops_at_the_current_that_forming_stopped_at(forming: type[Formin
     assert float(again.median()) == pytest.approx(2.0 * TAOX.high_conductance, rel=0.02)
 
 
-@pytest.mark.parametrize("wrong", [{"voltage": -3.0}, {"width": 0.0}, {"compliance": -75e-6}])
+def test_a_current_that_leaves_less_than_a_reset_does_is_refused() -> None:
+    least = TAOX.compliance_current * TAOX.low_conductance / TAOX.high_conductance
+    SimulatedChip(TAOX, forming=FixedVoltage(compliance=1.01 * least)).place("weight", (2, 2))
+    for forming in (FixedVoltage(compliance=0.99 * least), VoltageRamp(compliance=0.99 * least)):
+        chip = SimulatedChip(TAOX, forming=forming)
+        with pytest.raises(SettingError, match="below their low state"):
+            chip.place("weight", (2, 2))
+        assert not any(chip.ledger.totals().values())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"voltage": -3.0}, {"width": 0.0}, {"compliance": -75e-6}, {"voltage": math.inf}]
+)
 def test_a_pulse_that_cannot_be_is_refused_and_not_counted(wrong: dict[str, float]) -> None:
     chip = SimulatedChip(TAOX)
     cells = torch.arange(chip.place("weight", (2, 3)).cells.stop)

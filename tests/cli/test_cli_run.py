@@ -145,8 +145,11 @@ def test_what_only_the_experiment_can_judge_is_refused_alike(secateur, empty, wo
 def test_an_interrupted_run_goes_on(secateur, tmp_path):
     out = tmp_path / "long"
     words = ["run", "digits", "--arm", "digital", "--epochs", "300", "--out", str(out)]
+    # What a shell starts in the background is deaf to Ctrl-C, and so is what that starts.
+    hears = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"import runpy, signal; {hears}; runpy.run_module('secateur', run_name='__main__')"
     process = subprocess.Popen(
-        [sys.executable, "-m", "secateur", *words],
+        [sys.executable, "-c", program, *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     metrics, limit = out / "metrics.jsonl", time.monotonic() + 60

@@ -63,6 +63,14 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, other, word
         restore_checkpoint(tmp_path, trainer(**other))
 
 
+def test_a_setting_that_did_not_exist_then_is_no_other_training(tmp_path: Path) -> None:
+    made = trainer()
+    save_checkpoint(tmp_path, made)
+    later = trainer()
+    later.identity = lambda: {**made.identity(), "brand_new": 1}  # type: ignore[method-assign]
+    assert restore_checkpoint(tmp_path, later) == []
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_dropout_on_a_gpu_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
     made = trainer("cuda")

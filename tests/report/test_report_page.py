@@ -323,7 +323,7 @@ def test_a_page_is_replaced_only_by_a_whole_one(digital_run: Path, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-@pytest.mark.parametrize("content", ["my notes", "", "<head><title>secateur</title></head>"])
+@pytest.mark.parametrize("content", ["my notes", "<head><title>secateur</title></head>"])
 def test_a_file_that_is_no_page_of_ours_is_left_as_it_is(tmp_path: Path, content: str) -> None:
     note = tmp_path / "note.txt"
     note.write_text(content)
@@ -331,6 +331,13 @@ def test_a_file_that_is_no_page_of_ours_is_left_as_it_is(tmp_path: Path, content
         write_page("<!doctype html>", note)
     assert note.read_text() == content
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+@pytest.mark.parametrize("old", ["", "<head><title>Sweep – secateur</title></head>"])
+def test_an_empty_file_and_a_page_of_the_first_kind_are_replaced(tmp_path: Path, old: str) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(old, encoding="utf-8")
+    assert write_page("new", page).read_text() == "new"
 
 
 def test_a_page_of_ours_is_replaced_by_the_next(digital_page: Path) -> None:

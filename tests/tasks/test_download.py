@@ -99,7 +99,7 @@ def test_a_body_that_is_not_the_file_is_refused_and_leaves_nothing(
 
 def test_a_server_that_refuses_is_quoted(owner: Owner, make_set: MakeSet, folder: Path) -> None:
     owner.publish("images.gz", b"", status=503)
-    with pytest.raises(FileError, match=r"data/images\.gz: the server answers 503.*--data"):
+    with pytest.raises(FileError, match=r"data/images\.gz: the server answers 503.*Try again"):
         download(make_set(owner.address), folder)
 
 

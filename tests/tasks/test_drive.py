@@ -67,7 +67,11 @@ def test_width_scales_the_channels_and_must_be_positive() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "word"),
-    [({"task.sides": 48}, "side"), ({"task.channel": 2}, "str"), ({"task.stride": 2.5}, "int")],
+    [
+        ({"task.sides": 48}, "side"),
+        ({"task.channel": 2}, "a word"),
+        ({"task.stride": 2.5}, "a whole number"),
+    ],
 )
 def test_a_wrong_task_setting_is_refused_before_anything_is_read(
     tmp_path: Path, settings: dict[str, object], word: str

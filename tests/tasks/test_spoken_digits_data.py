@@ -93,7 +93,7 @@ def test_a_speaker_without_recordings_is_refused_whatever_the_source() -> None:
 
 
 def test_settings_are_checked_before_data_are_looked_for() -> None:
-    with pytest.raises(SettingError, match=r"task.speakr.*'speaker'"):
+    with pytest.raises(SettingError, match=r"task.speakr.*'task.speaker'"):
         TASKS["spoken-digits"].load(None, {"speakr": "theo"})
     with pytest.raises(SettingError, match=r"task.source is 3"):
         TASKS["spoken-digits"].load(None, {"source": 3})

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from secateur.chip.cells import refuse_foreign, refuse_repeated
 from secateur.chip.chip import Chip, WriteReport
-from secateur.chip.forming import FixedVoltage, Forming
+from secateur.chip.forming import FixedVoltage, Forming, refuse_unphysical
 from secateur.chip.ledger import Ledger
 from secateur.chip.placement import Geometry, Placement, Region
 from secateur.device import Technology
@@ -90,6 +90,7 @@ class DrivenChip(Chip):
 
     def form(self, cells: Tensor, *, voltage: float, width: float, compliance: float) -> None:
         """See `Chip.form`."""
+        refuse_unphysical(voltage=voltage, width=width, compliance=compliance)
         cells = self._checked(cells)
         if len(cells):
             self.ledger.form[cells] += 1

@@ -46,6 +46,25 @@ class Forming(ABC):
         own = {name: value for name, value in asked.items() if value is not None}
         return technology.with_values(**own) if own else technology
 
+    def current(self, technology: Technology) -> float:
+        """Amperes that stop these pulses.
+
+        Raises:
+            SettingError: for so few that a cell would conduct less than after a RESET.
+        """
+        law = technology
+        if self.compliance is None:
+            return law.compliance_current
+        least = law.compliance_current * law.low_conductance / law.high_conductance
+        if self.compliance <= least:
+            raise SettingError(
+                f"A compliance of {self.compliance:g} A forms cells below their low state",
+                where=f"technology {law.name}",
+                cause="conductances are proportional to the compliance, and RESET does not follow",
+                remedy=f"Give more than {least:.2g} A",
+            )
+        return self.compliance
+
     @abstractmethod
     def run(self, chip: Formable, cells: Tensor) -> None:
         """Sends its pulses to the cells (2w and 2w + 1 are a pair)."""
@@ -85,8 +104,7 @@ class FixedVoltage(Forming):
             self.fraction, mean=law.breakdown_voltage, spread=law.breakdown_spread,
             slope=law.breakdown_slope, width=width, reference_width=law.forming_width,
         )  # fmt: skip
-        compliance = self.compliance or law.compliance_current
-        chip.form(cells, voltage=voltage, width=width, compliance=compliance)
+        chip.form(cells, voltage=voltage, width=width, compliance=self.current(law))
 
 
 @dataclass(frozen=True)
@@ -140,20 +158,21 @@ class VoltageRamp(Forming):
         """Pulses the pairs that have not conducted yet, step by step."""
         law = chip.technology
         width = self.width or law.forming_width
-        compliance = self.compliance or law.compliance_current
-        chip.ramp(cells, voltages=self.voltages(law), width=width, compliance=compliance)
+        voltages, compliance = self.voltages(law), self.current(law)
+        chip.ramp(cells, voltages=voltages, width=width, compliance=compliance)
 
 
-def refuse_unphysical(**quantities: float | None) -> None:
-    """Refuses quantities of a forming pulse that are not positive and finite; None passes.
+def refuse_unphysical(**quantities: float | Sequence[float] | None) -> None:
+    """Refuses quantities of forming pulses that are not positive and finite; None passes.
 
     Raises:
         SettingError: naming the first.
     """
-    for name, value in quantities.items():
-        if value is not None and not (value > 0.0 and math.isfinite(value)):
-            raise SettingError(
-                f"{name} of the forming pulse is {value}",
-                cause="amplitudes, widths and currents are positive in SI units",
-                remedy="Give a positive number of volts, seconds or amperes",
-            )
+    for name, asked in quantities.items():
+        for value in asked if isinstance(asked, Sequence) else (asked,):
+            if value is not None and not (value > 0.0 and math.isfinite(value)):
+                raise SettingError(
+                    f"{name} of the forming pulse is {value}",
+                    cause="amplitudes, widths and currents are positive in SI units",
+                    remedy="Give a positive number of volts, seconds or amperes",
+                )

@@ -63,6 +63,7 @@ class JournaledChip(Chip):
         self.chip, self._journal, self.attempts = chip, journal, attempts
         self.technology, self.placement = chip.technology, chip.placement
         self.seed, self.saves = chip.seed, chip.saves
+        self.forming = getattr(chip, "forming", None)
         #: Why commands are given, for the journal.
         self.reason = ""
         #: What has become of commands that were in doubt, a sentence each.

@@ -250,7 +250,7 @@ class SimulatedChip(Chip):
         cells = self._checked(cells)
         if not len(voltages):
             return
-        refuse_unphysical(voltage=min(voltages), width=width, compliance=compliance)
+        refuse_unphysical(voltage=voltages, width=width, compliance=compliance)
         steps = torch.tensor(voltages, dtype=torch.float32, device=self.device)
         for part in torch.split(cells, _PART):
             words = self._words(part, 0, CELL)

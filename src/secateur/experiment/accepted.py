@@ -72,7 +72,8 @@ def taken(kind: Any, bounds: Sequence[object] = ()) -> str:
         return f"a list [..., ...]{some}, of which each is {taken(inner[0])}"
     if origin is dict:
         return "a table" if inner[1] is Any else f"a table of names, each with {taken(inner[1])}"
-    return f"{kind_in_words(kind)}{_limits(bounds)}"
+    words = "a table of settings" if _is_section(kind) else kind_in_words(kind)
+    return f"{words}{_limits(bounds)}"
 
 
 # --- Inside -----------------------------------------------------------------------------------

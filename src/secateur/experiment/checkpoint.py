@@ -89,11 +89,11 @@ def _by_age(folder: Path) -> list[Path]:
 
 
 def _check_training(saved: dict[str, Any], trainer: Trainer, path: Path) -> None:
-    here = trainer.identity()
-    for name, value in here.items():
-        if saved.get(name) != value:
+    for name, value in trainer.identity().items():
+        # A setting that did not exist then was as it is unless set.
+        if saved.get(name, value) != value:
             raise FileError(
-                f"This checkpoint is of another training: {name} was {saved.get(name)}, "
+                f"This checkpoint is of another training: {name} was {saved[name]}, "
                 f"here it is {value}", where=str(path),
                 cause="a file from another run, or a recipe that was changed",
                 remedy="Put the run's own checkpoint back, or delete this one",

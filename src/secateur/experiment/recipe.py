@@ -107,10 +107,16 @@ class ChipSettings(_Section):
     forming: Literal["full", "half", "ramp"] = "full"
     forming_voltage: float | None = Field(None, gt=0, description="volts, instead of full or half")
     forming_width: float | None = Field(
-        None, gt=0, description="seconds of its pulses; unset: the technology's"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds of its pulses; unset: the technology's",
     )
     forming_compliance: float | None = Field(
-        None, gt=0, description="amperes that stop forming and SET; unset: the technology's"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="amperes that stop forming and SET; unset: the technology's",
     )
     circuit: Literal["read-per-step", "read-per-product", "ideal"] = "read-per-step"
     macros: int | None = Field(None, ge=1, description="how many it has; unset: as many as needed")
@@ -231,7 +237,8 @@ class Recipe(_Section):
         for path, value in settings.items():
             set_path(table, path, value)
             if not path.startswith("arms."):
-                for overrides in table["arms"].values():
+                # Anything but a table is refused below.
+                for overrides in table["arms"].values() if isinstance(table["arms"], dict) else ():
                     _drop_path(overrides, path)
         return Recipe.parse(_without_none(table), where=where)
 

@@ -294,6 +294,8 @@ def write_page(page: str, out: Path) -> Path:
 
 
 def _is_page(path: Path) -> bool:
-    """Whether a file names secateur as its maker, in the head that all its pages share."""
+    """Whether a file names secateur in the head that all its pages share, or holds nothing."""
     with path.open("rb") as file:
-        return GENERATOR in file.read(HEAD_BYTES)
+        head = file.read(HEAD_BYTES)
+    # The first pages had the name in their titles only.
+    return not head or GENERATOR in head or "– secateur</title>".encode() in head

@@ -61,7 +61,7 @@ def download(data_set: PublishedSet, folder: Path, on_bytes: OnBytes | None = No
             f"{data_set.title} cannot be stored: {error.strerror or error}",
             where=str(folder),
             cause="a full disk, or a folder that you may not write to",
-            remedy="Make room, or get the files another way and name their folder with --data",
+            remedy="Make room",
         ) from error
 
 
@@ -142,8 +142,7 @@ def _fetch(
     raise FileError(
         f"{file.name} of {data_set.title} could not be downloaded: {'; '.join(reasons)}",
         cause="no network, a proxy that changes what it passes on, or a server that is down",
-        remedy="Try again (complete files are kept), or get the files another way and name their "
-        "folder with --data",
+        remedy="Try again, as complete files are kept",
     )
 
 

@@ -56,9 +56,7 @@ def locate(
         try:
             download(data_set, cache, on_bytes)
         except FileError as error:
-            error.remedy = "Try again, as complete files are kept; otherwise " + _ways(
-                data_set, again=False
-            )
+            error.remedy += f"; otherwise {_ways(data_set, again=False)}"
             raise
         return cache
     raise _not_found(data_set, [*([Path(announced)] if announced else []), *places])
