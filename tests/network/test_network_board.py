@@ -91,6 +91,25 @@ def test_the_noise_of_a_boards_products_is_the_read_noise():
     assert 0.9 < float(spread["board"] / spread["simulation"]) < 1.1
 
 
+@pytest.mark.parametrize("circuit", [ReadPerProduct(), ReadPerStep()])
+def test_a_mask_update_asks_the_same_of_a_chip_whatever_was_read_before(circuit):
+    """A resumed run has read nothing yet; its journal knows what the one before has asked."""
+    asked = []
+    for been in (True, False):
+        chip = RealChip("taox-40nm", seed=1).hide()
+        model = on(chip, circuit, input_bits=4)
+        if been:
+            model.train()(torch.randn(3, 2, 8, 8))
+        weights = pruned_weights(model).values()
+        read = chip.read_back
+        chip.read_back = lambda cells, read=read: asked[-1].append(cells.tolist()) or read(cells)
+        asked.append([])
+        (search,) = {weight.search for weight in weights}
+        search.deploy([~weight.mask for weight in weights])
+    assert asked[0] == asked[1]
+    assert any(asked[0])
+
+
 def test_the_gradient_goes_by_the_conductances_last_read():
     """Kept in step with every pulse: as a fresh read of all cells gives them."""
     chip = RealChip(seed=2).hide()

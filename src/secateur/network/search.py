@@ -225,9 +225,10 @@ class Search:
     def _note(self, flipped: Tensor, raised: Tensor) -> None:
         """Reads edges back that have just been SET, and remembers what they weigh.
 
-        Those that have been RESET too, where weights keep what was last read of their cells.
+        Those that have been RESET too, where weights go by what was last read of their cells: also
+        before they have read any, as a resumed run must ask what the one before has asked.
         """
-        every = any(weight.last_read is not None for weight in self.weights)
+        every = any(weight.goes_by_last_read for weight in self.weights)
         edges = flipped if every else flipped[raised]
         if not edges.numel():
             return

@@ -132,6 +132,12 @@ class ChipWeight(WeightSource):
         assert found is None or isinstance(found, PairStatistics)
         return found
 
+    @property
+    def goes_by_last_read(self) -> bool:
+        """Whether the chip multiplies, and gradients go by the conductances last read."""
+        asked = isinstance(self.circuit, ReadPerProduct)
+        return asked and self.chip.statistics(self.region) is None
+
     def _check_level(self) -> None:
         if not isinstance(self.circuit, Ideal | ReadPerStep):
             raise SettingError(
