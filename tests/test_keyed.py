@@ -157,3 +157,43 @@ def test_normal_follows_its_law_and_neighbouring_keys_are_independent() -> None:
     for draw in draws:
         assert stats.kstest(draw, "norm").pvalue > 1e-3
     assert np.abs(np.corrcoef(draws) - np.eye(3)).max() < 5.0 / np.sqrt(40_000)
+
+
+@pytest.fixture(scope="module")
+def streamed() -> np.ndarray:
+    return keyed.NormalStream(3, torch.device("cpu")).draw(4_000_003).double().numpy()
+
+
+def test_streamed_normals_follow_the_law(streamed: np.ndarray) -> None:
+    assert stats.kstest(streamed, "norm").pvalue > 1e-3
+    count = len(streamed)
+    for power, expected, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+        assert abs((streamed**power).mean() - expected) < 4 * np.sqrt(variance / count)
+    for far in (3.0, 4.0):
+        beyond = 2 * stats.norm.sf(far) * count
+        assert abs((np.abs(streamed) > far).sum() - beyond) < 4 * np.sqrt(beyond)
+
+
+def test_streamed_normals_are_independent_of_their_neighbours(streamed: np.ndarray) -> None:
+    for values in (streamed, streamed**2):
+        centred = values - values.mean()
+        for lag in (1, 2, 3, 4, 5, 8):
+            correlation = (centred[lag:] * centred[:-lag]).mean() / centred.var()
+            assert abs(correlation) < 4 / np.sqrt(len(values))
+
+
+def test_the_values_of_streamed_normals_are_quantiles_of_a_normal() -> None:
+    values = torch.unique(keyed.NormalStream(1, torch.device("cpu")).draw(3_000_000)).double()
+    assert len(values) == 1 << 16
+    expected = (torch.arange(1 << 16, dtype=torch.float64) + 0.5) / (1 << 16)
+    assert float((torch.special.ndtr(values) - expected).abs().max()) < 2.0**-17
+    assert float(values.square().mean()) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_stream_goes_on_and_belongs_to_its_key() -> None:
+    cpu = torch.device("cpu")
+    stream = keyed.NormalStream(1, cpu)
+    whole = torch.cat([stream.draw(count) for count in (8, 1, 0, 5)])
+    assert torch.equal(whole[:8], keyed.NormalStream(1, cpu).draw(8))
+    assert len(whole) == 14 and len(whole.unique()) == 14
+    assert not torch.equal(whole[:8], keyed.NormalStream(2, cpu).draw(8))

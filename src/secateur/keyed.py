@@ -1,10 +1,12 @@
 """Keyed randomness: a draw is a function of what it is for, never of what was drawn before it.
 
-Two tools. `Philox` draws for many cells at once, each keyed by (seed, cell, count, purpose): the
+Three tools. `philox` draws for many cells at once, each keyed by (seed, cell, count, purpose): the
 same commands give the same chip whatever was read in between. `normal` fills a whole tensor from
-one key, for read noise.
+one key, for one read of many cells. `NormalStream` gives as many as are asked for, for noise that
+comes anew with every product.
 """
 
+import functools
 import hashlib
 import math
 
@@ -124,3 +126,38 @@ def generator(key: int, device: torch.device | str = "cpu") -> torch.Generator:
 def normal(shape: tuple[int, ...] | torch.Size, *, key: int, device: torch.device) -> Tensor:
     """A float32 tensor of standard normals that depends on `key` (and the kind of device) alone."""
     return torch.randn(shape, generator=generator(key, device), device=device)
+
+
+class NormalStream:
+    """Standard normals that follow from one key, for noise that is drawn by the million.
+
+    On a processor a draw is one of 2^16 equally likely values, the means of a normal over as many
+    slices of its probability: no quantile is off by more than 2^-17, and no draw exceeds 4.4.
+    Most of a normal draw is the making of its random bits, and these need a fourth of them.
+
+    Args:
+        key: what the draws are for.
+        device: where they are made.
+    """
+
+    def __init__(self, key: int, device: torch.device) -> None:
+        self._source = generator(key, device)
+
+    def draw(self, count: int) -> Tensor:
+        """The next float32 values, (count,)."""
+        source = self._source
+        if source.device.type != "cpu":
+            return torch.randn(count, generator=source, device=source.device)
+        words = torch.empty(-(-count // 4), dtype=torch.int64, device=source.device)
+        words.random_(-(1 << 63), None, generator=source)
+        return _slice_means().index_select(0, words.view(torch.uint16)[:count].long())
+
+
+@functools.cache
+def _slice_means() -> Tensor:
+    """Means of a standard normal over 2^16 slices of equal probability, scaled to variance 1."""
+    steps = torch.linspace(0, 1, (1 << 16) + 1, dtype=torch.float64, device="cpu")
+    edges = torch.special.ndtri(steps)
+    density = torch.exp(-edges.square() / 2)
+    means = density[:-1] - density[1:]
+    return (means / means.square().mean().sqrt()).float()

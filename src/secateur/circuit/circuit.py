@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from secateur.circuit.blocks import blocks, equal_parts
-from secateur.keyed import generator, normal
+from secateur.keyed import NormalStream, normal
 from secateur.uncompiled import uncompiled
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class ReadPerProduct(Circuit):
 
     Independent Gaussian noises of cells sum to a Gaussian noise of the column, of variance
     sum over inputs of (deviation x input)^2: one more product with squared operands and one draw
-    per output are exact in distribution.
+    per output, of `NormalStream`, have its law.
     """
 
     label = "ideal sums, fresh noise for every multiplication"
@@ -170,9 +170,9 @@ def _add_column_noise(
         # A product's sums are needed by no gradient: detached, they take the noise in one pass.
         reads = (equal_parts(stacked, len(keys)) for stacked in (variance, outputs.detach()))
         for key, own, whole in zip(keys, *reads, strict=True):
-            source = generator(key, variance.device)
+            source = NormalStream(key, variance.device)
             for part, sums in zip(blocks(own), blocks(whole), strict=True):
-                draw = torch.randn(part.numel(), generator=source, device=part.device)
+                draw = source.draw(part.numel())
                 # Where channels are last, a product of two layouts would be slow.
                 draw = draw.as_strided(part.shape, torch.empty_like(part).stride())
                 # A sum of squares may come out a rounding error below zero.
