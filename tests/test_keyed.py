@@ -195,5 +195,6 @@ def test_a_stream_goes_on_and_belongs_to_its_key() -> None:
     stream = keyed.NormalStream(1, cpu)
     whole = torch.cat([stream.draw(count) for count in (8, 1, 0, 5)])
     assert torch.equal(whole[:8], keyed.NormalStream(1, cpu).draw(8))
-    assert len(whole) == 14 and len(whole.unique()) == 14
+    assert len(whole) == 14
+    assert len(whole.unique()) == 14
     assert not torch.equal(whole[:8], keyed.NormalStream(2, cpu).draw(8))
