@@ -12,7 +12,7 @@ from secateur.tasks import TASKS
 
 pytestmark = pytest.mark.slow
 
-OURS = ("pruned", "pruned-cells", "pruned-two-pairs")
+OURS = ("pruned", "pruned-cells", "pruned-summed")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_the_physics_is_on(results):
         for trial in results[arm]["trials"]:
             physics = trial["physics"]
             assert (physics["read_noise"], physics["cycle_spread_high"]) == (0.02, 0.05)
-            assert physics["pairs_per_weight"] == (2 if arm == "pruned-two-pairs" else 1)
+            assert physics["pairs_per_weight"] == (2 if arm == "pruned-summed" else 1)
             assert physics["input_bits"] == 4
             assert len(trial["history"]) == 20
 
@@ -46,7 +46,7 @@ def test_pairs_reach_87_5_percent(results):
     assert accuracy(results, "pruned") >= 0.875
 
 
-@pytest.mark.parametrize("arm", ["pruned-cells", "pruned-two-pairs"])
+@pytest.mark.parametrize("arm", ["pruned-cells", "pruned-summed"])
 def test_cells_reach_88_5_percent_and_are_better_than_pairs(results, arm):
     assert accuracy(results, arm) >= max(0.885, accuracy(results, "pruned"))
 
@@ -62,7 +62,7 @@ def behind(results: dict, *arms: str) -> float:
 def test_two_pairs_a_weight_come_within_half_a_point_of_the_digital_reference(results):
     # The half, and two standard errors of a difference of two means of three chips: on another
     # processor floats are added in another order, and a trial is another draw.
-    assert behind(results, "pruned-two-pairs") <= 0.005 + 0.003
+    assert behind(results, "pruned-summed") <= 0.005 + 0.003
 
 
 def test_one_pair_a_weight_comes_within_a_point_of_it(results):

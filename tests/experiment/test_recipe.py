@@ -58,6 +58,10 @@ def test_a_setting_given_by_hand_beats_an_arms_own():
         ({"chip.forming_voltage": -3.4}, ["chip.forming_voltage", "-3.4"]),
         ({"search.keep_fraction": 0.0}, ["search.keep_fraction", "0.0"]),
         (
+            {"search.pairs_per_weight": {"conv*": 2, "*": 0}},
+            ["search.pairs_per_weight of '*' is 0", "each with a whole number of at least 1"],
+        ),
+        (
             {"search.keep_fraction": 1.5},
             ["search.keep_fraction is 1.5", "Give a number above 0 and at most 1, or a table"],
         ),

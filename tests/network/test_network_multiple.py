@@ -138,6 +138,52 @@ def test_every_pair_of_a_weight_is_an_edge_of_its_own():
     assert int(first.chip.ledger.set.sum()) > 0
 
 
+@pytest.mark.parametrize("grain", ["pair", "cell"])
+def test_layers_can_have_pairs_of_their_own_number(grain):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 6, 3), nn.Flatten(), nn.Linear(24, 20), nn.Linear(20, 4))
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    numbers = {"0": 4, "2.weight": 2, "*": 1}
+    chip = SimulatedChip(QUIET, seed=2)
+    prune_(model, chip, pairs_per_weight=numbers, grain=grain, keep_fraction={"0": 0.3, "*": 0.5})
+    weights, a_pair = pruned_weights(model), 2 if grain == "cell" else 1
+    pairs = {name: weight.pairs for name, weight in weights.items()}
+    assert pairs == {"0.weight": 4, "2.weight": 2, "3.weight": 1}
+    for name, weight in weights.items():
+        assert weight.shape == shapes[name]
+        assert weight.scores.numel() == a_pair * pairs[name] * weight.shape.numel()
+        share = 0.3 if name == "0.weight" else 0.5
+        assert int(weight.mask.sum()) == round(share * weight.edges)
+    used = sum(pairs[name] * weight.shape.numel() for name, weight in weights.items())
+    assert chip.placement.cells == 2 * used
+    # The layers that take most rows are placed first, whatever their order in the model.
+    first = {name: weight.region.cells.start for name, weight in weights.items()}
+    assert sorted(first, key=first.get) == ["2.weight", "0.weight", "3.weight"]
+    before = [weight.mask.clone() for weight in weights.values()]
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    model(torch.rand(8, 1, 4, 4)).square().sum().backward()
+    optimizer.step()
+    settle_(model)
+    for mask, weight in zip(before, weights.values(), strict=True):
+        assert int((mask ^ weight.mask).sum()) == weight.flips > 0
+
+
+def test_one_number_for_all_is_the_same_as_that_number_for_each(tmp_path):
+    models = [
+        prune_(perceptron(), SimulatedChip("taox-40nm", seed=2), pairs_per_weight=pairs).eval()
+        for pairs in (2, {"0.weight": 2, "*": 2})
+    ]
+    inputs = next(batches(1))[0]
+    assert torch.equal(models[0](inputs), models[1](inputs))
+    save(models[0], tmp_path / "model.safetensors")
+    load_(models[1], tmp_path / "model.safetensors")
+    other = prune_(
+        perceptron(), SimulatedChip("taox-40nm", seed=2), pairs_per_weight={"0": 2, "*": 1}
+    )
+    with pytest.raises(SettingError, match=r"2\.weight\.pairs_per_weight is absent"):
+        load_(other, tmp_path / "model.safetensors")
+
+
 def test_more_pairs_give_a_weight_more_values_to_choose_from():
     """Of equal cells, m pairs give the whole numbers from -m to m."""
     technology = Technology.load("ideal").with_values(high_device_spread=0.0)

@@ -20,10 +20,10 @@ ACCURACY = {
     "pruned-ideal": 0.893,
     "pruned": 0.879,
     "pruned-cells": 0.888,
-    "pruned-two-pairs": 0.891,
+    "pruned-summed": 0.891,
 }
 DIGITAL = ("digital", "digital-quantised")
-CELLS = ("pruned-cells", "pruned-two-pairs")
+CELLS = ("pruned-cells", "pruned-summed")
 SEARCHED = ("pruned-ideal", "pruned", *CELLS)
 UNTRAINED = ("random", "random-mask")
 LAYERS = {"conv1": (64, 9), "conv2": (16, 576), "fc1": (128, 400), "fc2": (10, 128)}

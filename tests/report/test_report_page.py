@@ -153,7 +153,7 @@ def test_what_was_run_has_its_section(parsed: Page, words: str) -> None:
         "SET pulses per epoch: ",
         "RESET pulses per epoch: ",
         "Histogram of pulses per cell",
-        "Confusion matrix of pruned-two-pairs",
+        "Confusion matrix of pruned-summed",
         "Confusion matrix of digital-quantised",
     ],
 )
@@ -164,16 +164,16 @@ def test_every_figure_is_there_and_says_what_it_shows(full_page: Path, words: st
 
 def test_the_opening_tells_what_came_of_it(full_run: Path, full_page: Path) -> None:
     record = read_run(full_run).record
-    best = next(r for r in record.results if r.name == "pruned-two-pairs").statistic("accuracy")
+    best = next(r for r in record.results if r.name == "pruned-summed").statistic("accuracy")
     opening = re.search(r'<div class="opening">(.*?)</div>', text_of(full_page), re.DOTALL)[1]
     words = re.sub(r"<[^>]+>", "", opening)
-    assert "The chips of pruned-two-pairs are taox-40nm" in words
+    assert "The chips of pruned-summed are taox-40nm" in words
     assert f"All {sum(len(r.trials) for r in record.results)} trials" in text_of(full_page)
     assert "taught Fashion-MNIST (14 × 14) to a network of 62\u202f272 edges in 11 ways" in words
     assert "9 of them on 3 simulated chips each; training took 20 epochs" in words
     assert "taox-40nm" in words
     assert "2\u202f% read noise, 5\u202f% cycle-to-cycle spread" in words
-    reached = "Pruning cells of two pairs a weight reached"
+    reached = "Pruning cells of several pairs a weight reached"
     assert f"{reached} {100 * best.mean:.1f}\u202f% test accuracy" in words
 
 

@@ -291,7 +291,7 @@ class Pruned(Arm):
                 pairs_per_weight=search.pairs_per_weight, where=self._where(task),
             )  # fmt: skip
         except SettingError as error:
-            error.locate("search.keep_fraction")
+            error.locate("search")
             raise
 
     def _keep_fraction(self, recipe: Recipe) -> KeepFraction:
@@ -370,7 +370,7 @@ ARMS: dict[str, Arm] = {
         Pruned("pruned-ideal", "the search on ideal random cells", "ideal"),
         Pruned("pruned", "the search on the chip, an edge being a pair: the paper's method"),
         Pruned("pruned-cells", "the search on the chip, an edge being a single cell"),
-        Pruned("pruned-two-pairs", "cells again, every weight being the sum of two pairs"),
+        Pruned("pruned-summed", "cells again, weights being sums of several pairs"),
     )
 }
 

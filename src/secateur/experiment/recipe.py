@@ -15,7 +15,7 @@ from secateur.experiment.accepted import refused
 # The order is that of the report: references first, then ours.
 ARM_NAMES = (
     "digital", "digital-quantised", "programmed", "programmed-aware", "random", "random-mask",
-    "readout", "pruned-ideal", "pruned", "pruned-cells", "pruned-two-pairs",
+    "readout", "pruned-ideal", "pruned", "pruned-cells", "pruned-summed",
 )  # fmt: skip
 
 
@@ -138,13 +138,16 @@ class ChipSettings(_Section):
 
 
 Share = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
 
 
 class SearchSettings(_Section):
     """The search for the topology."""
 
     grain: Literal["pair", "cell"] = "pair"
-    pairs_per_weight: int = Field(1, ge=1, description="pairs that a weight is the sum of")
+    pairs_per_weight: Count | dict[str, Count] = Field(
+        1, description="pairs that a weight is the sum of; or by the names of weights"
+    )
     keep_fraction: Share | dict[str, Share] = Field(
         0.5, description="of the formed edges, of each weight; or by the names of weights"
     )

@@ -18,10 +18,10 @@ from secateur.network.compensate import (
     uncompensate_,
 )
 from secateur.network.edges import Grain
+from secateur.network.per_weight import KeepFraction, PairsPerWeight
 from secateur.network.saved_chip import SavedChip, read_chip
 from secateur.network.saving import load_, pack, save, unpack_
 from secateur.network.search import Search
-from secateur.network.shares import KeepFraction
 from secateur.network.survey import PRUNABLE, Where
 from secateur.network.tensor_file import read_tensors, write_tensors
 from secateur.network.weight import ChipWeight, ProgrammedWeight, PrunedWeight
@@ -31,6 +31,7 @@ __all__ = [
     "ChipWeight",
     "Grain",
     "KeepFraction",
+    "PairsPerWeight",
     "ProgrammedWeight",
     "PrunedWeight",
     "Saturation",

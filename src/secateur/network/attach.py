@@ -13,9 +13,9 @@ from secateur.errors import ChipError, ModelError, SettingError, nearest
 from secateur.keyed import generator, key_of
 from secateur.network.edges import Grain, cells_of, weight_of_cells
 from secateur.network.multiple import with_pairs
+from secateur.network.per_weight import KeepFraction, PairsPerWeight, pairs_of, shares_of
 from secateur.network.reading import DigitalWeight, WeightSource
 from secateur.network.search import Search
-from secateur.network.shares import KeepFraction, shares_of
 from secateur.network.survey import PlainWeight, Where, survey
 from secateur.network.swap import (
     MakeConverter,
@@ -34,7 +34,7 @@ def prune_(
     *,
     keep_fraction: KeepFraction = 0.5,
     grain: Grain = "pair",
-    pairs_per_weight: int = 1,
+    pairs_per_weight: PairsPerWeight = 1,
     where: Where | None = None,
     rule: Rule | None = None,
     schedule: Annealed | None = None,
@@ -60,7 +60,8 @@ def prune_(
             or layer names (with * and ?) to shares, the first that matches counts.
         grain: "pair" prunes pairs, "cell" prunes either cell of a pair on its own.
         pairs_per_weight: pairs that a weight is the sum of: each input then drives as many rows of
-            the array. More of them, more values that a weight can have.
+            the array. More of them, more values that a weight can have. A mapping as keep_fraction
+            gives layers different numbers.
         where: (name, module) -> bool chooses the layers; all that can be, where None.
         rule: of selection; top-k of |score| in each weight where None.
         schedule: of the kept fraction over the mask updates.
@@ -90,15 +91,15 @@ def prune_(
     search = Search(chip, rule=rule or TopK(), schedule=schedule or Annealed(), interval=interval)
     _check_word("grain", grain, get_args(Grain))
     _check_word("score_start", score_start, get_args(ScoreStart))
-    plan, pairs = survey(model, where), pairs_per_weight
-    _check_pairs(pairs, plan.weights)
+    plan = survey(model, where)
+    pairs = pairs_of(pairs_per_weight, plan.weights)
     shares = _shares(plan.weights, keep_fraction, grain=grain, pairs=pairs)
     _check_room(chip, plan.weights, pairs)
     sources = {
         plain.name: _pruned(
-            plain, chip, grain=grain, pairs=pairs, start=score_start, circuit=level, seed=seed
+            plain, chip, grain=grain, pairs=count, start=score_start, circuit=level, seed=seed
         )
-        for plain in _by_height(plan.weights)
+        for plain, count in _by_height(plan.weights, pairs)
     }
     share_of = {plain.name: share for plain, share in zip(plan.weights, shares, strict=True)}
     for name, weight in sources.items():
@@ -112,18 +113,17 @@ def prune_(
 
 def check_shares(
     model: nn.Module, keep_fraction: KeepFraction, *, grain: Grain = "pair",
-    pairs_per_weight: int = 1, where: Where | None = None,
+    pairs_per_weight: PairsPerWeight = 1, where: Where | None = None,
 ) -> None:  # fmt: skip
     """Refuses shares that `prune_` would refuse, without a chip; arguments as there.
 
     Raises:
         ModelError: for layers that cannot be pruned.
-        SettingError: for shares outside (0, 1], shares that keep no edge of a weight, and names
-            that match nothing.
+        SettingError: for shares outside (0, 1], shares that keep no edge of a weight, names that
+            match nothing, and fewer than one pair a weight.
     """
     weights = survey(model, where).weights
-    _check_pairs(pairs_per_weight, weights)
-    _shares(weights, keep_fraction, grain=grain, pairs=pairs_per_weight)
+    _shares(weights, keep_fraction, grain=grain, pairs=pairs_of(pairs_per_weight, weights))
 
 
 def program_(
@@ -157,12 +157,13 @@ def program_(
     for plain in weights:
         if not bool(plain.value.isfinite().all()):
             raise ModelError("This weight has values that are no finite numbers", where=plain.name)
-    _check_room(chip, weights)
+    single = [1] * len(weights)
+    _check_room(chip, weights, single)
     written = {
         plain.name: _written(
             plain, chip, tolerance=tolerance, attempts=attempts, circuit=level, seed=seed
         )
-        for plain in _by_height(weights)
+        for plain, _ in _by_height(weights, single)
     }
     sources: list[WeightSource] = [written[plain.name] for plain in weights]
     if plan is None:
@@ -309,39 +310,33 @@ def _scale(weight: PrunedWeight, fan_in: int) -> None:
     weight.set_gain(gain)
 
 
-def _by_height(weights: Sequence[PlainWeight]) -> list[PlainWeight]:
+def _by_height(
+    weights: Sequence[PlainWeight], pairs: Sequence[int]
+) -> list[tuple[PlainWeight, int]]:
     """In the order of placement: the tallest first, beside which the lower ones find room."""
-    return sorted(weights, key=lambda plain: -plain.fan_in)
+    both = zip(weights, pairs, strict=True)
+    return sorted(both, key=lambda one: -one[0].fan_in * one[1])
 
 
 def _shares(
-    weights: Sequence[PlainWeight], keep_fraction: KeepFraction, *, grain: Grain, pairs: int
-) -> list[float]:
-    edges = pairs * (2 if grain == "cell" else 1)
-    return shares_of(keep_fraction, weights, edges_per_weight=edges)
+    weights: Sequence[PlainWeight], keep_fraction: KeepFraction, *, grain: Grain,
+    pairs: Sequence[int],
+) -> list[float]:  # fmt: skip
+    a_pair = 2 if grain == "cell" else 1
+    edges = [
+        plain.value.numel() * count * a_pair for plain, count in zip(weights, pairs, strict=True)
+    ]
+    return shares_of(keep_fraction, weights, edges=edges)
 
 
-def _check_pairs(pairs: int, weights: Sequence[PlainWeight]) -> None:
-    if not isinstance(pairs, int) or pairs < 1:
-        raise SettingError(
-            f"pairs_per_weight is {pairs!r}", remedy="Give a whole number, 1 or more"
-        )
-    for plain in weights:
-        grouped = plain.inputs_first and plain.outputs > plain.value.shape[1]
-        if pairs > 1 and grouped:
-            raise ModelError(
-                "A transposed convolution in groups has one pair a weight", where=plain.name,
-                remedy="Leave pairs_per_weight at 1, or the layer digital with `where`",
-            )  # fmt: skip
-
-
-def _check_room(chip: Chip, weights: Sequence[PlainWeight], pairs: int = 1) -> None:
+def _check_room(chip: Chip, weights: Sequence[PlainWeight], pairs: Sequence[int]) -> None:
     """Places all on a copy first: a chip that is too small must not be formed in part."""
-    trial = copy.deepcopy(chip.placement)
-    for plain in _by_height(weights):
-        shape = with_pairs(tuple(plain.value.shape), pairs, inputs_first=plain.inputs_first)
+    trial, needed = copy.deepcopy(chip.placement), 0
+    for plain, count in _by_height(weights, pairs):
+        shape = with_pairs(tuple(plain.value.shape), count, inputs_first=plain.inputs_first)
         trial.place(plain.name, shape, inputs_first=plain.inputs_first)
-    chip.expect(sum(pairs * plain.value.numel() for plain in weights))
+        needed += count * plain.value.numel()
+    chip.expect(needed)
 
 
 def _check_word(name: str, word: str, known: Sequence[str]) -> None:

@@ -35,12 +35,12 @@ LOOKS = {
     "pruned-ideal": Look(palette.MOSS, "h", DASHED, "search, ideal weights"),
     "pruned": Look(palette.LEAF, "o", SOLID, "search, edge is a pair"),
     "pruned-cells": Look(palette.LAGOON, "D", SOLID, "search, edge is a cell"),
-    "pruned-two-pairs": Look(palette.MIDNIGHT, "D", DASHED, "search, two pairs a weight"),
+    "pruned-summed": Look(palette.MIDNIGHT, "D", DASHED, "search, sums of pairs"),
 }
 
 # The searches on the chip itself, by what they prune.
 GRAINS = {
-    "pruned": "pairs", "pruned-cells": "cells", "pruned-two-pairs": "cells of two pairs a weight"
+    "pruned": "pairs", "pruned-cells": "cells", "pruned-summed": "cells of several pairs a weight"
 }  # fmt: skip
 
 # A 12 x 12 box, centred; for the legends and tables, which are words and not pictures.
