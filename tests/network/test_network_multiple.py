@@ -19,7 +19,7 @@ from secateur import (
 )
 from secateur.device import Technology
 from secateur.errors import ChipError, ModelError, SettingError
-from secateur.network import detach_, load_, pruned_weights, quantise_, save, settle_
+from secateur.network import check_shares, detach_, load_, pruned_weights, quantise_, save, settle_
 from secateur.network.trace import trace
 
 
@@ -146,12 +146,12 @@ def test_layers_can_have_pairs_of_their_own_number(grain):
     numbers = {"0": 4, "2.weight": 2, "*": 1}
     chip = SimulatedChip(QUIET, seed=2)
     prune_(model, chip, pairs_per_weight=numbers, grain=grain, keep_fraction={"0": 0.3, "*": 0.5})
-    weights, a_pair = pruned_weights(model), 2 if grain == "cell" else 1
+    weights, edges_a_pair = pruned_weights(model), 2 if grain == "cell" else 1
     pairs = {name: weight.pairs for name, weight in weights.items()}
     assert pairs == {"0.weight": 4, "2.weight": 2, "3.weight": 1}
     for name, weight in weights.items():
         assert weight.shape == shapes[name]
-        assert weight.scores.numel() == a_pair * pairs[name] * weight.shape.numel()
+        assert weight.scores.numel() == edges_a_pair * pairs[name] * weight.shape.numel()
         share = 0.3 if name == "0.weight" else 0.5
         assert int(weight.mask.sum()) == round(share * weight.edges)
     used = sum(pairs[name] * weight.shape.numel() for name, weight in weights.items())
@@ -166,6 +166,25 @@ def test_layers_can_have_pairs_of_their_own_number(grain):
     settle_(model)
     for mask, weight in zip(before, weights.values(), strict=True):
         assert int((mask ^ weight.mask).sum()) == weight.flips > 0
+
+
+def test_a_share_is_one_of_all_the_pairs_of_a_weight():
+    model, share = Holder(nn.Linear(2, 2)), 0.1
+    with pytest.raises(SettingError, match="keeps none of 4 edges"):
+        check_shares(model, share)
+    with pytest.raises(SettingError, match="keeps none of 4 edges"):
+        prune_(model, SimulatedChip(QUIET, seed=0), keep_fraction=share)
+    check_shares(model, share, pairs_per_weight={"*": 8})
+    prune_(model, SimulatedChip(QUIET, seed=0), keep_fraction=share, pairs_per_weight={"*": 8})
+    (weight,) = pruned_weights(model).values()
+    assert int(weight.mask.sum()) == round(share * weight.edges) == 3
+
+
+def test_scores_begin_in_the_scale_of_the_rows_that_an_output_sums():
+    model = nn.Sequential(nn.Linear(50, 40), nn.Linear(40, 30))
+    prune_(model, SimulatedChip(QUIET, seed=0), pairs_per_weight={"0": 4, "*": 1})
+    for fan_in, weight in zip((4 * 50, 40), pruned_weights(model).values(), strict=True):
+        assert float(weight.scores.amax()) == pytest.approx((3 / fan_in) ** 0.5, rel=0.01)
 
 
 def test_one_number_for_all_is_the_same_as_that_number_for_each(tmp_path):
@@ -215,6 +234,9 @@ def test_what_cannot_be_is_refused_before_anything_is_formed():
     with pytest.raises(ModelError, match=r"transposed convolution in groups.*layer\.weight"):
         prune_(grouped, chip, pairs_per_weight=2)
     prune_(copy.deepcopy(grouped), SimulatedChip("taox-40nm", seed=0))
+    both = nn.Sequential(grouped, nn.Linear(4, 4))
+    prune_(both, SimulatedChip("taox-40nm", seed=0), pairs_per_weight={"0*": 1, "*": 2})
+    assert [weight.pairs for weight in pruned_weights(both).values()] == [1, 2]
     wide = Holder(nn.Linear(400, 200))
     with pytest.raises(ChipError):
         prune_(wide, chip, pairs_per_weight=2)

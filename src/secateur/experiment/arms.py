@@ -17,6 +17,7 @@ from secateur.keyed import key_of
 from secateur.network import (
     PRUNABLE,
     KeepFraction,
+    PairsPerWeight,
     Where,
     check_shares,
     program_,
@@ -288,7 +289,7 @@ class Pruned(Arm):
         try:
             check_shares(
                 network, self._keep_fraction(recipe), grain=search.grain,
-                pairs_per_weight=search.pairs_per_weight, where=self._where(task),
+                pairs_per_weight=self._pairs(recipe, task), where=self._where(task),
             )  # fmt: skip
         except SettingError as error:
             error.locate("search")
@@ -296,6 +297,14 @@ class Pruned(Arm):
 
     def _keep_fraction(self, recipe: Recipe) -> KeepFraction:
         return 1.0 if self.keep_all else recipe.search.keep_fraction
+
+    def _pairs(self, recipe: Recipe, task: Task) -> PairsPerWeight:
+        pairs = recipe.search.pairs_per_weight
+        if isinstance(pairs, int) or self.learns != "readout":
+            return pairs
+        # The layer that is trained digitally has none.
+        digital = (task.readout, f"{task.readout}.weight")
+        return {pattern: count for pattern, count in pairs.items() if pattern not in digital}
 
     def _where(self, task: Task) -> Where | None:
         return _all_but(task.readout) if self.learns == "readout" else None
@@ -328,7 +337,7 @@ class Pruned(Arm):
             chip,
             keep_fraction=self._keep_fraction(recipe),
             grain=search.grain,
-            pairs_per_weight=search.pairs_per_weight,
+            pairs_per_weight=self._pairs(recipe, task),
             where=self._where(task),
             rule=rule if budget is None else FlipBudget(rule, budget),
             schedule=Annealed(round(search.anneal_epochs * updates)),
@@ -370,7 +379,7 @@ ARMS: dict[str, Arm] = {
         Pruned("pruned-ideal", "the search on ideal random cells", "ideal"),
         Pruned("pruned", "the search on the chip, an edge being a pair: the paper's method"),
         Pruned("pruned-cells", "the search on the chip, an edge being a single cell"),
-        Pruned("pruned-summed", "cells again, weights being sums of several pairs"),
+        Pruned("pruned-summed", "cells again, some or all weights being sums of pairs"),
     )
 }
 

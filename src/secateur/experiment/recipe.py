@@ -137,6 +137,9 @@ class ChipSettings(_Section):
         return (self.recording,) if isinstance(self.recording, str) else self.recording
 
 
+# Settings that may be tables by the names of weights.
+_BY_WEIGHT = ("keep_fraction", "pairs_per_weight")
+
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -294,7 +297,11 @@ def parse_value(text: str) -> Any:
 
 
 def set_path(table: dict[str, Any], path: str, value: Any) -> None:
-    """Writes a value at a dotted path of a nested mapping, making tables on the way."""
+    """Writes a value at a dotted path of a nested mapping, making tables on the way.
+
+    What is new in a table by the names of weights comes first there, since it is the first that
+    matches that counts.
+    """
     *parents, last = path.split(".")
     for number, parent in enumerate(parents, start=1):
         table = table.setdefault(parent, {})
@@ -304,6 +311,10 @@ def set_path(table: dict[str, Any], path: str, value: Any) -> None:
                 f"There is no setting {path!r}", cause=f"{above} is a setting, not a section",
                 remedy=f"Write {above}=...",
             )  # fmt: skip
+    if parents and parents[-1] in _BY_WEIGHT and last not in table:
+        others = dict(table)
+        table.clear()
+        table.update({last: value, **others})
     table[last] = value
 
 
@@ -318,7 +329,9 @@ def _drop_path(table: dict[str, Any], path: str) -> None:
 
 def _merge(table: dict[str, Any], changes: Mapping[str, Any]) -> None:
     for key, value in changes.items():
-        if isinstance(value, Mapping) and isinstance(table.get(key), dict):
+        both = isinstance(value, Mapping) and isinstance(table.get(key), dict)
+        # Of patterns the first that matches counts: those of two tables have no order.
+        if both and key not in _BY_WEIGHT:
             _merge(table[key], value)
         else:
             table[key] = copy.deepcopy(value)

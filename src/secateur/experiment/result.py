@@ -117,14 +117,17 @@ def _physics(recipe: Recipe, model: nn.Module) -> dict[str, Any]:
         "cycle_spread_low": law.low_cycle_spread,
         "stuck_fraction": law.stuck_low_fraction + law.stuck_high_fraction,
         **({"programming_error": law.programming_error} if written else {}),
-        **({} if written else _edges(recipe)),
+        **({} if written else _edges(recipe, model)),
         **_errors_of_circuit(model),
     }
 
 
-def _edges(recipe: Recipe) -> dict[str, Any]:
-    search = recipe.search
-    return {"grain": search.grain, "pairs_per_weight": search.pairs_per_weight}
+def _edges(recipe: Recipe, model: nn.Module) -> dict[str, Any]:
+    """What an edge is, and how many pairs a weight: one number, or those of each weight."""
+    pairs = {name: weight.pairs for name, weight in pruned_weights(model).items()}
+    numbers = set(pairs.values())
+    alike = numbers.pop() if len(numbers) == 1 else pairs
+    return {"grain": recipe.search.grain, "pairs_per_weight": alike}
 
 
 def _errors_of_circuit(model: nn.Module) -> dict[str, float]:

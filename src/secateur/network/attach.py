@@ -322,9 +322,10 @@ def _shares(
     weights: Sequence[PlainWeight], keep_fraction: KeepFraction, *, grain: Grain,
     pairs: Sequence[int],
 ) -> list[float]:  # fmt: skip
-    a_pair = 2 if grain == "cell" else 1
+    edges_a_pair = 2 if grain == "cell" else 1
     edges = [
-        plain.value.numel() * count * a_pair for plain, count in zip(weights, pairs, strict=True)
+        edges_a_pair * count * plain.value.numel()
+        for plain, count in zip(weights, pairs, strict=True)
     ]
     return shares_of(keep_fraction, weights, edges=edges)
 

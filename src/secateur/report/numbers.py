@@ -1,6 +1,7 @@
 """Numbers as the page writes them: few digits, real minus signs, thin spaces, SI prefixes."""
 
 import math
+from collections.abc import Mapping
 
 from secateur.report.reading import Statistic
 
@@ -83,14 +84,14 @@ def number_of(amount: int, thing: str, things: str = "") -> str:
 
 def value_words(value: object) -> str:
     """A setting's value as a person reads it."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
     if isinstance(value, float):
         return signed(f"{value:.6g}")
     if isinstance(value, int):
         return signed(str(value))
     if isinstance(value, (list, tuple)):
         return ", ".join(value_words(item) for item in value) or "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {value_words(item)}" for key, item in value.items()) or "none"
     return str(value)

@@ -202,10 +202,10 @@ class Space:
 
 
 def values_of(words: str) -> list[Any]:
-    """A TOML array, or values between commas."""
-    listed = parse_value(words) if words.startswith("[") else None
-    if isinstance(listed, list):
-        return listed
+    """A TOML array, a table, or values between commas."""
+    whole = parse_value(words) if words.startswith(("[", "{")) else None
+    if isinstance(whole, (list, dict)):
+        return whole if isinstance(whole, list) else [whole]
     return [parse_value(word.strip()) for word in words.split(",")] if words else []
 
 
