@@ -24,6 +24,7 @@ ACCURACY = {
 }
 DIGITAL = ("digital", "digital-quantised")
 CELLS = ("pruned-cells", "pruned-summed")
+PAIRS = {"conv1.weight": 8, "conv2.weight": 4, "fc1.weight": 1, "fc2.weight": 1}
 SEARCHED = ("pruned-ideal", "pruned", *CELLS)
 UNTRAINED = ("random", "random-mask")
 LAYERS = {"conv1": (64, 9), "conv2": (16, 576), "fc1": (128, 400), "fc2": (10, 128)}
@@ -118,6 +119,7 @@ def physics(arm: str, overrides: Mapping[str, Any]) -> JsonDict:
         facts["programming_error"] = overrides.get("chip.programming_error", 0.05)
     else:
         facts["grain"] = "cell" if arm in CELLS else "pair"
+        facts["pairs_per_weight"] = PAIRS if arm == "pruned-summed" else 1
     return facts
 
 

@@ -177,6 +177,10 @@ def test_the_opening_tells_what_came_of_it(full_run: Path, full_page: Path) -> N
     assert f"{reached} {100 * best.mean:.1f}\u202f% test accuracy" in words
 
 
+def test_pairs_of_single_layers_are_listed_in_words(full_page: Path) -> None:
+    assert "conv1.weight 8, conv2.weight 4, fc1.weight 1, fc2.weight 1" in text_of(full_page)
+
+
 def test_the_recipe_is_complete(full_page: Path) -> None:
     def leaves(tree: dict) -> list[str]:
         nested = [leaves(v) if isinstance(v, dict) else [k] for k, v in tree.items()]

@@ -50,6 +50,7 @@ def test_trials_are_counted(over, how, number):
     [
         (("search.keep_fractoin=0.3,0.5",), {}, "keep_fraction"),
         (("search.keep_fraction=0.3,1.5",), {}, "keep_fraction"),
+        (('search.keep_fraction={conv=0.5, "*"=0.3}',), {}, "is no single value"),
         (("chip.technology=taox-40nm,nothing",), {}, "nothing"),
         (("network.chanels=2,4",), {}, "channels"),
         (("search.keep_fraction=0.1..1.5",), {"random": 30}, "keep_fraction"),
