@@ -173,7 +173,7 @@ def test_the_opening_tells_what_came_of_it(full_run: Path, full_page: Path) -> N
     assert "9 of them on 3 simulated chips each; training took 20 epochs" in words
     assert "taox-40nm" in words
     assert "2\u202f% read noise, 5\u202f% cycle-to-cycle spread" in words
-    reached = "Pruning cells, with sums of pairs reached"
+    reached = "Pruning cells of summed pairs reached"
     assert f"{reached} {100 * best.mean:.1f}\u202f% test accuracy" in words
 
 

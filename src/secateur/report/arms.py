@@ -40,7 +40,7 @@ LOOKS = {
 
 # The searches on the chip itself, by what they prune.
 GRAINS = {
-    "pruned": "pairs", "pruned-cells": "cells", "pruned-summed": "cells, with sums of pairs"
+    "pruned": "pairs", "pruned-cells": "cells", "pruned-summed": "cells of summed pairs"
 }  # fmt: skip
 
 # A 12 x 12 box, centred; for the legends and tables, which are words and not pictures.
