@@ -22,14 +22,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from secateur import Circuit, ReadPerProduct, ReadPerStep, SimulatedChip, TopK, prune_
+from secateur.cli.settings import shipped_recipe
 from secateur.experiment.record import machine, versions
 from secateur.experiment.training import keep_freed_memory
 from secateur.network import Grain, PairsPerWeight, pruned_weights
 from secateur.tasks.fashion_mnist import FashionNetwork
 
 BATCH, BLOCK = 60, 10
-# As in the shipped recipe's arm of sums of pairs.
-SUMMED = {"conv1": 8, "conv2": 4, "*": 1}
 
 
 def images(count: int) -> tuple[Tensor, Tensor]:
@@ -87,12 +86,13 @@ def main() -> None:
         keep_freed_memory()
     torch.manual_seed(0)
     usual = {"dead_band": 0.1, "interval": 4}
+    summed = shipped_recipe("fashion-mnist").for_arm("pruned-summed").search.pairs_per_weight
     models = {
         "dense float32": FashionNetwork(),
         "dense, channels last": channels_last(),
         "pairs, read per step": pruned(ReadPerStep(), **usual),
         "cells, read per step": pruned(ReadPerStep(), grain="cell", **usual),
-        "cells, sums of pairs": pruned(ReadPerStep(), grain="cell", pairs=SUMMED, **usual),
+        "cells, sums of pairs": pruned(ReadPerStep(), grain="cell", pairs=summed, **usual),
         "pairs, read per product": pruned(ReadPerProduct(), **usual),
         "pairs, masks at every step": pruned(ReadPerStep()),
     }

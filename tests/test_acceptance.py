@@ -60,15 +60,16 @@ def behind(results: dict, *arms: str) -> float:
     return accuracy(results, "digital-quantised") - max(accuracy(results, arm) for arm in arms)
 
 
-# The aim is 0.005, which nothing reaches as yet. These are floors that guard what has been reached:
-# with two standard errors of a difference of two means of three chips, 0.003, since on another
-# processor floats are added in another order, and a trial is another draw.
-def test_sums_of_pairs_come_within_a_point_of_the_digital_reference(results):
-    assert behind(results, "pruned-summed") <= 0.007 + 0.003
+def test_sums_of_pairs_come_near_the_digital_reference(results):
+    # The aim is the half point, which is not reached; the rest is two standard errors of a
+    # difference of two means of three chips: on another processor floats are added in another
+    # order, and a trial is another draw.
+    assert behind(results, "pruned-summed") <= 0.005 + 0.003
 
 
-def test_one_pair_a_weight_comes_within_a_point_and_a_quarter_of_it(results):
-    assert behind(results, "pruned", "pruned-cells") <= 0.0095 + 0.003
+def test_one_pair_a_weight_comes_within_a_point_of_it(results):
+    # A floor that guards what has been reached.
+    assert behind(results, "pruned", "pruned-cells") <= 0.010
 
 
 def test_programming_effort_stays_below_three_flips_an_edge(results):

@@ -311,11 +311,12 @@ def set_path(table: dict[str, Any], path: str, value: Any) -> None:
                 f"There is no setting {path!r}", cause=f"{above} is a setting, not a section",
                 remedy=f"Write {above}=...",
             )  # fmt: skip
+    others: dict[str, Any] = {}
     if parents and parents[-1] in _BY_WEIGHT and last not in table:
         others = dict(table)
         table.clear()
-        table.update({last: value, **others})
     table[last] = value
+    table.update(others)
 
 
 def _drop_path(table: dict[str, Any], path: str) -> None:
