@@ -16,7 +16,6 @@ from secateur.experiment.recipe import ARM_NAMES, ChipSettings, Recipe
 from secateur.keyed import key_of
 from secateur.network import (
     PRUNABLE,
-    KeepFraction,
     PairsPerWeight,
     Where,
     check_shares,
@@ -285,18 +284,23 @@ class Pruned(Arm):
 
     def check(self, network: nn.Module, recipe: Recipe, *, task: Task) -> None:
         """See `Arm.check`."""
-        search = recipe.search
         try:
-            check_shares(
-                network, self._keep_fraction(recipe), grain=search.grain,
-                pairs_per_weight=self._pairs(recipe, task), where=self._where(task),
-            )  # fmt: skip
+            check_shares(network, **self._edges(recipe, task))
         except SettingError as error:
             error.locate("search")
             raise
 
-    def _keep_fraction(self, recipe: Recipe) -> KeepFraction:
-        return 1.0 if self.keep_all else recipe.search.keep_fraction
+    def _edges(self, recipe: Recipe, task: Task) -> dict[str, Any]:
+        """What an edge is and how many are kept, as `prune_` and `check_shares` take it."""
+        search = recipe.search
+        return {
+            "keep_fraction": 1.0 if self.keep_all else search.keep_fraction,
+            "grain": search.grain,
+            "pairs_per_weight": self._pairs(recipe, task),
+            # Where no score is learned there is no sign that could choose a cell.
+            "score_per": search.score_per if self.learns == "scores" else "edge",
+            "where": _all_but(task.readout) if self.learns == "readout" else None,
+        }
 
     def _pairs(self, recipe: Recipe, task: Task) -> PairsPerWeight:
         pairs = recipe.search.pairs_per_weight
@@ -305,9 +309,6 @@ class Pruned(Arm):
         # The layer that is trained digitally has none.
         digital = (task.readout, f"{task.readout}.weight")
         return {pattern: count for pattern, count in pairs.items() if pattern not in digital}
-
-    def _where(self, task: Task) -> Where | None:
-        return _all_but(task.readout) if self.learns == "readout" else None
 
     def attach(
         self, network: nn.Module, recipe: Recipe, *, task: Task, steps: int, seed: int,
@@ -335,10 +336,7 @@ class Pruned(Arm):
         model = prune_(
             network,
             chip,
-            keep_fraction=self._keep_fraction(recipe),
-            grain=search.grain,
-            pairs_per_weight=self._pairs(recipe, task),
-            where=self._where(task),
+            **self._edges(recipe, task),
             rule=rule if budget is None else FlipBudget(rule, budget),
             schedule=Annealed(round(search.anneal_epochs * updates)),
             interval=search.interval,

@@ -166,6 +166,9 @@ class SearchSettings(_Section):
     anneal_epochs: float = Field(0.0, ge=0, description="epochs from keeping all to keep_fraction")
     seed: int = Field(0, ge=0, description="another one: another start on the same chip")
     score_start: Literal["uniform", "constant", "weight"] = "uniform"
+    score_per: Literal["edge", "weight"] = Field(
+        "edge", description="weight: one signed score, whose sign chooses the cell of each pair"
+    )
     score_scale: float = Field(1.0, gt=0, description="multiplies the initial scores")
 
 

@@ -127,7 +127,11 @@ def _edges(recipe: Recipe, model: nn.Module) -> dict[str, Any]:
     pairs = {name: weight.pairs for name, weight in pruned_weights(model).items()}
     numbers = set(pairs.values())
     alike = numbers.pop() if len(numbers) == 1 else pairs
-    return {"grain": recipe.search.grain, "pairs_per_weight": alike}
+    per = {weight.score_per for weight in pruned_weights(model).values()}
+    return {
+        "grain": recipe.search.grain, "pairs_per_weight": alike,
+        **({"score_per": "weight"} if per == {"weight"} else {}),
+    }  # fmt: skip
 
 
 def _errors_of_circuit(model: nn.Module) -> dict[str, float]:

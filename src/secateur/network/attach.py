@@ -12,7 +12,7 @@ from secateur.circuit import Circuit, InputConverter, ReadPerStep
 from secateur.errors import ChipError, ModelError, SettingError, nearest
 from secateur.keyed import generator, key_of
 from secateur.network.edges import Grain, cells_of, weight_of_cells
-from secateur.network.multiple import with_pairs
+from secateur.network.multiple import summed, with_pairs
 from secateur.network.per_weight import KeepFraction, PairsPerWeight, pairs_of, shares_of
 from secateur.network.reading import DigitalWeight, WeightSource
 from secateur.network.search import Search
@@ -25,7 +25,15 @@ from secateur.network.swap import (
     swap_back_,
 )
 from secateur.network.weight import ProgrammedWeight, PrunedWeight
-from secateur.topology import Annealed, Rule, ScoreStart, TopK, initial_scores
+from secateur.topology import (
+    Annealed,
+    Rule,
+    ScorePer,
+    ScoreStart,
+    TopK,
+    initial_scores,
+    signed_scores,
+)
 
 
 def prune_(
@@ -40,6 +48,7 @@ def prune_(
     schedule: Annealed | None = None,
     interval: int = 1,
     score_start: ScoreStart = "uniform",
+    score_per: ScorePer = "edge",
     circuit: Circuit | None = None,
     input_bits: int | None = None,
     headroom: float = 4.0,
@@ -67,6 +76,8 @@ def prune_(
         schedule: of the kept fraction over the mask updates.
         interval: steps from mask update to mask update.
         score_start: how scores begin, see `topology.initial_scores`.
+        score_per: "edge" gives each edge a score; "weight" gives each weight one, of cells alone:
+            its sign chooses which cell of a pair may conduct, its size how many of the pairs do.
         circuit: level of fidelity; one noisy read per step and weight where None.
         input_bits: resolution of the converters at the input lines; None leaves inputs as they
             are.
@@ -78,8 +89,9 @@ def prune_(
 
     Raises:
         ModelError: for layers that cannot be pruned.
-        SettingError: for shares outside (0, 1], names that match nothing, unknown words, and
-            fewer than one pair a weight.
+        SettingError: for shares outside (0, 1], names that match nothing, unknown words,
+            fewer than one pair a weight; for one score a weight with pairs as edges, or with
+            more than half of the cells to keep.
         ChipError: where the chip has no room, or forming it has formed nothing of a weight.
 
     After an error the model is as it was, and so is the chip, but where it had to be formed to
@@ -91,13 +103,21 @@ def prune_(
     search = Search(chip, rule=rule or TopK(), schedule=schedule or Annealed(), interval=interval)
     _check_word("grain", grain, get_args(Grain))
     _check_word("score_start", score_start, get_args(ScoreStart))
+    _check_word("score_per", score_per, get_args(ScorePer))
     plan = survey(model, where)
     pairs = pairs_of(pairs_per_weight, plan.weights)
-    shares = _shares(plan.weights, keep_fraction, grain=grain, pairs=pairs)
+    shares = _shares(plan.weights, keep_fraction, grain=grain, pairs=pairs, per=score_per)
     _check_room(chip, plan.weights, pairs)
     sources = {
         plain.name: _pruned(
-            plain, chip, grain=grain, pairs=count, start=score_start, circuit=level, seed=seed
+            plain,
+            chip,
+            grain=grain,
+            pairs=count,
+            start=score_start,
+            per=score_per,
+            circuit=level,
+            seed=seed,
         )
         for plain, count in _by_height(plan.weights, pairs)
     }
@@ -113,17 +133,19 @@ def prune_(
 
 def check_shares(
     model: nn.Module, keep_fraction: KeepFraction, *, grain: Grain = "pair",
-    pairs_per_weight: PairsPerWeight = 1, where: Where | None = None,
+    pairs_per_weight: PairsPerWeight = 1, score_per: ScorePer = "edge",
+    where: Where | None = None,
 ) -> None:  # fmt: skip
     """Refuses shares that `prune_` would refuse, without a chip; arguments as there.
 
     Raises:
         ModelError: for layers that cannot be pruned.
         SettingError: for shares outside (0, 1], shares that keep no edge of a weight, names that
-            match nothing, and fewer than one pair a weight.
+            match nothing, fewer than one pair a weight, and what one score a weight rules out.
     """
     weights = survey(model, where).weights
-    _shares(weights, keep_fraction, grain=grain, pairs=pairs_of(pairs_per_weight, weights))
+    pairs = pairs_of(pairs_per_weight, weights)
+    _shares(weights, keep_fraction, grain=grain, pairs=pairs, per=score_per)
 
 
 def program_(
@@ -275,7 +297,7 @@ def _written(
 
 
 def _pruned(
-    plain: PlainWeight, chip: Chip, *, grain: Grain, pairs: int, start: ScoreStart,
+    plain: PlainWeight, chip: Chip, *, grain: Grain, pairs: int, start: ScoreStart, per: ScorePer,
     circuit: Circuit, seed: int,
 ) -> PrunedWeight:  # fmt: skip
     shape = with_pairs(tuple(plain.value.shape), pairs, inputs_first=plain.inputs_first)
@@ -295,11 +317,17 @@ def _pruned(
     read = chip.read_back(cells.view(-1)).view_as(cells)
     kept = weight_of_cells(read, edges).view(available.shape) * available
     draws = generator(key_of(seed, "scores", plain.name))
-    scores = initial_scores(start, kept_weight=kept, fan_in=pairs * plain.fan_in, generator=draws)
+    if per == "weight":
+        whole = summed(kept.sum(dim=-1), pairs, inputs_first=plain.inputs_first)
+        scores = signed_scores(start, weight=whole, fan_in=plain.fan_in, generator=draws)
+    else:
+        fan_in = pairs * plain.fan_in
+        scores = initial_scores(start, kept_weight=kept, fan_in=fan_in, generator=draws)
+        scores *= available
     return PrunedWeight(
         chip, region, circuit=circuit, gain=1.0, seed=seed, like=plain.value, grain=grain,
-        available=available, scores=scores * available, mask=available.clone(), kept_weight=kept,
-        pairs=pairs,
+        available=available, scores=scores, mask=available.clone(), kept_weight=kept, pairs=pairs,
+        score_per=per,
     )  # fmt: skip
 
 
@@ -320,14 +348,28 @@ def _by_height(
 
 def _shares(
     weights: Sequence[PlainWeight], keep_fraction: KeepFraction, *, grain: Grain,
-    pairs: Sequence[int],
+    pairs: Sequence[int], per: ScorePer,
 ) -> list[float]:  # fmt: skip
+    if per == "weight" and grain != "cell":
+        raise SettingError(
+            f"score_per is {per!r} with the grain {grain!r}",
+            cause="the sign of a weight's score chooses a cell of each pair, which are then edges",
+            remedy="Set the grain to 'cell', or give each edge its score",
+        )
     edges_a_pair = 2 if grain == "cell" else 1
     edges = [
         edges_a_pair * count * plain.value.numel()
         for plain, count in zip(weights, pairs, strict=True)
     ]
-    return shares_of(keep_fraction, weights, edges=edges)
+    shares = shares_of(keep_fraction, weights, edges=edges)
+    for plain, share in zip(weights, shares, strict=True):
+        if per == "weight" and share > 0.5:
+            raise SettingError(
+                f"keep_fraction is {share} with one score a weight", where=plain.name,
+                cause="its sign lets one cell of each pair conduct, which is half of them",
+                remedy="Give 0.5 or less, such as 0.2",
+            )  # fmt: skip
+    return shares
 
 
 def _check_room(chip: Chip, weights: Sequence[PlainWeight], pairs: Sequence[int]) -> None:

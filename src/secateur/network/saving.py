@@ -175,6 +175,8 @@ def _settings(model: nn.Module) -> dict[str, Any]:
                 found[name]["pairs_per_weight"] = module.pairs
         if isinstance(module, PrunedWeight):
             found[name] |= {"grain": module.grain, "search": _place(module, searches)}
+            if module.score_per != "edge":
+                found[name]["score_per"] = module.score_per
         if isinstance(module, DigitalWeight):
             found[name] = {"noise": module.noise, "seed": module.seed}
         if isinstance(module, InputConverter):

@@ -56,7 +56,7 @@ class Search:
             raise SettingError("The cells of a search's weights must follow one another")
         self.weights.append(weight)
         self.keep_fractions.append(keep_fraction)
-        self._starts.append(self._starts[-1] + weight.scores.numel())
+        self._starts.append(self._starts[-1] + weight.mask.numel())
         self._watches.append(Watch(weight))
         self._held = torch.cat([self._held.to(weight.mask.device), weight.mask.reshape(-1)])
         weight.search = self
@@ -74,7 +74,7 @@ class Search:
     @torch.no_grad()
     def begin(self) -> None:
         """The first masks. All formed edges are kept before, so that only RESETs are needed."""
-        lost = self.deploy(self.rule.first([w.scores for w in self.weights], self.counts()))
+        lost = self.deploy(self.rule.first([w.edge_scores for w in self.weights], self.counts()))
         if lost:
             self._select()
         for weight in self.weights:
@@ -106,11 +106,11 @@ class Search:
         return changed and (self.changes + 1) % self.interval == 0
 
     def _spent(self) -> list[Tensor]:
-        """Pulses that each edge has cost the more worn of its cells, shaped as the scores."""
+        """Pulses that each edge has cost the more worn of its cells, shaped as its mask."""
         wear = self.chip.spent()
-        own = [(w, wear[w.region.cells].to(w.scores.device)) for w in self.weights]
+        own = [(w, wear[w.region.cells].to(w.mask.device)) for w in self.weights]
         return [
-            (cells if w.grain == "cell" else cells.view(-1, 2).amax(dim=1)).view(w.scores.shape)
+            (cells if w.grain == "cell" else cells.view(-1, 2).amax(dim=1)).view(w.mask.shape)
             for w, cells in own
         ]
 
@@ -126,7 +126,7 @@ class Search:
         lost = True
         # Every turn loses an edge, so that this ends.
         while lost:
-            scores = [weight.scores for weight in self.weights]
+            scores = [weight.edge_scores for weight in self.weights]
             # A rule with a dead band would keep a lost edge for want of one to take its place.
             masks = [weight.still_kept() for weight in self.weights]
             rule = standing.after(self._spent)

@@ -16,7 +16,7 @@ from secateur.network.multiple import summed
 from secateur.network.reading import Reading, Uses, WeightSource
 from secateur.network.wiring import SeenPairs, layout_of
 from secateur.ranks import rank
-from secateur.topology import straight_through
+from secateur.topology import ScorePer, as_quantised, cell_scores, straight_through
 from secateur.uncompiled import uncompiled
 
 # Odd, so that no two of 2^63 reads share a key; 2^64 over the golden ratio, so that they spread.
@@ -174,9 +174,14 @@ class ChipWeight(WeightSource):
     @property
     def shape(self) -> torch.Size:
         """Of the weight."""
-        shape, axis = list(self.region.shape), 0 if self.region.inputs_first else 1
-        shape[axis] //= self.pairs
+        shape = list(self.region.shape)
+        shape[self._axis] //= self.pairs
         return torch.Size(shape)
+
+    @property
+    def _axis(self) -> int:
+        """That counts inputs, along which its pairs lie."""
+        return 0 if self.region.inputs_first else 1
 
     @property
     def device(self) -> torch.device:
@@ -245,9 +250,11 @@ class PrunedWeight(ChipWeight):
     Args:
         grain: "pair": an edge is a pair; "cell": an edge is one cell of a pair, + or -.
         available: mask of the edges with a formed cell; the others have score 0 for ever.
-        scores: one per edge: the shape of the region, for cells with a last axis of 2.
-        mask: kept edges, the shape of the scores.
-        kept_weight: signed weight of each edge when kept, as last read; the shape of the scores.
+        scores: one per edge: the shape of the region, for cells with a last axis of 2; or one per
+            weight, of either sign.
+        mask: kept edges, the shape of the region, for cells with a last axis of 2.
+        kept_weight: signed weight of each edge when kept, as last read; the shape of the mask.
+        score_per: what has a score.
     """
 
     mask: Tensor
@@ -257,12 +264,12 @@ class PrunedWeight(ChipWeight):
     def __init__(
         self, chip: Chip, region: Region, *, circuit: Circuit, gain: float, seed: int,
         like: Tensor, grain: Grain, available: Tensor, scores: Tensor, mask: Tensor,
-        kept_weight: Tensor, pairs: int = 1,
+        kept_weight: Tensor, pairs: int = 1, score_per: ScorePer = "edge",
     ) -> None:  # fmt: skip
         super().__init__(
             chip, region, circuit=circuit, gain=gain, seed=seed, like=like, pairs=pairs
         )
-        self.grain = grain
+        self.grain, self.score_per = grain, score_per
         self.scores = nn.Parameter(scores)
         self.register_buffer("mask", mask)
         self.register_buffer("kept_weight", kept_weight)
@@ -270,6 +277,13 @@ class PrunedWeight(ChipWeight):
         self.edges = self._formed = int(available.sum())
         self.flips = 0
         self.search: Settling | None = None
+
+    @property
+    def edge_scores(self) -> Tensor:
+        """A score for every edge, shaped as the mask; 0 where there is no such edge."""
+        if self.score_per == "edge":
+            return self.scores
+        return cell_scores(self.scores, pairs=self.pairs, axis=self._axis) * self.available
 
     @uncompiled
     def settle(self) -> None:
@@ -328,13 +342,15 @@ class PrunedWeight(ChipWeight):
     def hold_lost(self) -> bool:
         """Keeps the scores of lost edges at 0, which momentum would move; whether there are any."""
         lost = self.edges < self._formed
-        if lost:
+        if lost and self.score_per == "edge":
             self.scores.data.mul_(self.available)
         return lost
 
     def _learnable(self, weight: Tensor) -> Tensor:
         if not (torch.is_grad_enabled() and self.scores.requires_grad):
             return weight
+        if self.score_per == "weight":
+            return as_quantised(self.scores, weight=weight, axis=self._axis)
         return straight_through(self.scores, weight=weight, kept_weight=self.kept_weight)
 
     def _load_from_state_dict(self, *arguments: Any) -> None:

@@ -1,4 +1,8 @@
-"""The gradient that passes straight through the mask (edge-popup, Ramanujan et al., CVPR 2020)."""
+"""Gradients that pass straight through the mask.
+
+To the scores of edges as in edge-popup (Ramanujan et al., CVPR 2020), to signed scores of weights
+as through any quantiser (Bengio, Leonard and Courville, arXiv:1308.3432).
+"""
 
 from typing import Any
 
@@ -43,5 +47,33 @@ def straight_through(scores: Tensor, *, weight: Tensor, kept_weight: Tensor) -> 
     """
     # torch leaves `apply` untyped.
     result = _StraightThrough.apply(scores, weight, kept_weight)  # type: ignore[no-untyped-call,unused-ignore]
+    assert isinstance(result, Tensor)
+    return result
+
+
+class _AsQuantised(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, weight: Tensor, axis: int) -> Tensor:
+        ctx.shape, ctx.axis = scores.shape, axis
+        return weight.detach()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        gradient, axis, shape = gradients[0], ctx.axis, ctx.shape
+        if gradient.shape == shape:
+            return gradient, None, None
+        apart = (*shape[:axis], gradient.shape[axis] // shape[axis], *shape[axis:])
+        return gradient.reshape(apart).mean(dim=axis), None, None
+
+
+def as_quantised(scores: Tensor, *, weight: Tensor, axis: int) -> Tensor:
+    """`weight`, differentiable in the scores as if each were the weight that its pairs add up to.
+
+    Args:
+        scores: one for each weight.
+        weight: of all pairs, `cell_scores` without the last axis.
+        axis: as there.
+    """
+    result = _AsQuantised.apply(scores, weight, axis)  # type: ignore[no-untyped-call,unused-ignore]
     assert isinstance(result, Tensor)
     return result
