@@ -1,4 +1,4 @@
-"""One signed score a weight on a chip: its sign chooses the cell of each pair, its size how many."""
+"""One signed score a weight: its sign chooses the cell of each pair, its size how many pairs."""
 
 import copy
 
