@@ -60,3 +60,25 @@ def test_an_arms_table_replaces_the_general_one_and_new_entries_come_first():
     more = own.with_settings({f"{path}.pairs_per_weight.fc1": 5, f"{path}.pairs_per_weight.*": 2})
     table = more.for_arm("pruned-cells").search.pairs_per_weight
     assert list(table.items()) == [("fc1", 5), ("conv", 3), ("fc2", 2), ("*", 2)]
+
+
+def test_one_score_a_weight_from_the_recipe_to_the_record(tmp_path):
+    """Arms that learn no score keep edges as the recipe says, whatever has one."""
+    recipe = small(**{
+        "run.arms": ["pruned-cells", "random-mask"], "search.grain": "cell",
+        "search.score_per": "weight", "search.keep_fraction": 0.4,
+        "arms.pruned-cells.search.keep_fraction": 0.2,
+    })  # fmt: skip
+    record = run_experiment(recipe, tmp_path / "run")
+    trials = {group["arm"]: group["trials"][0] for group in record["results"]}
+    cells, mask = trials["pruned-cells"], trials["random-mask"]
+    assert cells["physics"]["score_per"] == "weight"
+    assert "score_per" not in mask["physics"]
+    for share in cells["keep_fraction"].values():
+        assert share == pytest.approx(0.2, abs=0.01)
+    for share in mask["keep_fraction"].values():
+        assert share == pytest.approx(0.4, abs=0.01)
+    wrong = {"search.score_per": "weight", "run.arms": ["pruned"]}
+    with pytest.raises(SettingError, match="score_per is 'weight' with the grain 'pair'"):
+        run_experiment(small(**wrong), tmp_path / "wrong")
+    assert not (tmp_path / "wrong").exists()
