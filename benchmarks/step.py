@@ -16,6 +16,7 @@ import statistics
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,7 @@ from secateur import Circuit, ReadPerProduct, ReadPerStep, SimulatedChip, TopK, 
 from secateur.cli.settings import shipped_recipe
 from secateur.experiment.record import machine, versions
 from secateur.experiment.training import keep_freed_memory
-from secateur.network import Grain, PairsPerWeight, pruned_weights
+from secateur.network import pruned_weights
 from secateur.tasks.fashion_mnist import FashionNetwork
 
 BATCH, BLOCK = 60, 10
@@ -60,16 +61,14 @@ def channels_last() -> FashionNetwork:
 
 
 def pruned(
-    circuit: Circuit, *, grain: Grain = "pair", pairs: PairsPerWeight = 1, dead_band: float = 0.0,
-    interval: int = 1,
-) -> nn.Module:  # fmt: skip
+    circuit: Circuit, *, dead_band: float = 0.0, interval: int = 1, **edges: Any
+) -> nn.Module:
     """The network on a 40 nm chip with its read noise, converters of 4 bits."""
     chip = SimulatedChip("taox-40nm", seed=0)
     rule = TopK(dead_band=dead_band)
     return prune_(
-        channels_last(), chip, grain=grain, pairs_per_weight=pairs, rule=rule, interval=interval,
-        circuit=circuit, input_bits=4,
-    )  # fmt: skip
+        channels_last(), chip, rule=rule, interval=interval, circuit=circuit, input_bits=4, **edges
+    )
 
 
 def main() -> None:
@@ -86,13 +85,17 @@ def main() -> None:
         keep_freed_memory()
     torch.manual_seed(0)
     usual = {"dead_band": 0.1, "interval": 4}
-    summed = shipped_recipe("fashion-mnist").for_arm("pruned-summed").search.pairs_per_weight
+    search = shipped_recipe("fashion-mnist").for_arm("pruned-summed").search
+    summed = {
+        name: getattr(search, name)
+        for name in ("pairs_per_weight", "keep_fraction", "score_per", "dead_band", "interval")
+    }
     models = {
         "dense float32": FashionNetwork(),
         "dense, channels last": channels_last(),
         "pairs, read per step": pruned(ReadPerStep(), **usual),
         "cells, read per step": pruned(ReadPerStep(), grain="cell", **usual),
-        "cells, sums of pairs": pruned(ReadPerStep(), grain="cell", pairs=summed, **usual),
+        "cells, sums of pairs": pruned(ReadPerStep(), grain="cell", **summed),
         "pairs, read per product": pruned(ReadPerProduct(), **usual),
         "pairs, masks at every step": pruned(ReadPerStep()),
     }
