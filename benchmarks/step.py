@@ -88,14 +88,14 @@ def main() -> None:
     search = shipped_recipe("fashion-mnist").for_arm("pruned-summed").search
     summed = {
         name: getattr(search, name)
-        for name in ("pairs_per_weight", "keep_fraction", "score_per", "dead_band", "interval")
+        for name in ("grain", "pairs_per_weight", "keep_fraction", "score_per", *usual)
     }
     models = {
         "dense float32": FashionNetwork(),
         "dense, channels last": channels_last(),
         "pairs, read per step": pruned(ReadPerStep(), **usual),
         "cells, read per step": pruned(ReadPerStep(), grain="cell", **usual),
-        "cells, sums of pairs": pruned(ReadPerStep(), grain="cell", **summed),
+        "cells, sums of pairs": pruned(ReadPerStep(), **summed),
         "pairs, read per product": pruned(ReadPerProduct(), **usual),
         "pairs, masks at every step": pruned(ReadPerStep()),
     }

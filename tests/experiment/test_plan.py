@@ -26,12 +26,15 @@ from secateur.network import pruned_weights
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Both grains on two half-formed chips each, a few epochs."""
+    """Every kind of edges and scores on two chips each, a few epochs."""
     recipe = Recipe.parse(
         {"task": "digits", "network": {"channels": 6, "hidden": 24},
          "training": {"epochs": 3, "batch_size": 30}, "chip": {"forming": "ramp"},
-         "run": {"arms": ["pruned", "pruned-cells"], "chips": 2},
-         "arms": {"pruned-cells": {"search": {"grain": "cell"}, "chip": {"forming": "full"}}}},
+         "run": {"arms": ["pruned", "pruned-cells", "pruned-summed"], "chips": 2},
+         "arms": {"pruned-cells": {"search": {"grain": "cell"}, "chip": {"forming": "full"}},
+                  "pruned-summed": {"search": {"grain": "cell", "score_per": "weight",
+                                               "keep_fraction": 0.2},
+                                    "chip": {"forming": "full"}}}},
         where="test",
     )  # fmt: skip
     directory = tmp_path_factory.mktemp("runs") / "run"
@@ -39,7 +42,7 @@ def run(tmp_path_factory):
     return directory
 
 
-@pytest.fixture(params=["pruned", "pruned-cells"])
+@pytest.fixture(params=["pruned", "pruned-cells", "pruned-summed"])
 def plan(request, run) -> Plan:
     return make_plan(run, arm=request.param, at_once=3)
 

@@ -7,7 +7,15 @@ import torch
 from networks import QUIET, Holder, batches, perceptron, train
 from torch import Tensor, nn
 
-from secateur import Converters, Ideal, ReadPerProduct, SimulatedChip, prune_
+from secateur import (
+    Converters,
+    FixedVoltage,
+    Ideal,
+    ReadPerProduct,
+    SimulatedChip,
+    VoltageRamp,
+    prune_,
+)
 from secateur.errors import SettingError
 from secateur.network import check_shares, detach_, load_, pruned_weights, save, settle_
 from secateur.topology import FlipBudget, TopK
@@ -120,6 +128,31 @@ def test_a_lost_cell_is_never_kept_again():
     assert int(first.mask.sum()) == round(0.2 * first.edges)
 
 
+@pytest.mark.parametrize("forming", [FixedVoltage(), FixedVoltage(0.5), VoltageRamp()])
+def test_scores_of_the_other_sign_move_every_edge_beyond_the_dead_band(forming):
+    """At the largest share that is allowed: near a half there would be no score to compare with."""
+    chip = SimulatedChip("taox-40nm", seed=4, forming=forming)
+    model = signed(chip, keep_fraction=0.4, rule=TopK(dead_band=0.35)).train()
+    for weight in pruned_weights(model).values():
+        weight.scores.data.neg_()
+    model(next(batches(1))[0])
+    for weight in pruned_weights(model).values():
+        count = round(0.4 * weight.edges)
+        threshold = weight.edge_scores.flatten().kthvalue(weight.mask.numel() - count + 1).values
+        beyond = weight.edge_scores > 1.35 * threshold
+        assert int(beyond.sum()) > count / 4
+        assert bool(weight.mask[beyond].all())
+        assert int(weight.mask.sum()) == count
+
+
+def test_first_scores_are_in_the_scale_of_a_weight_and_by_weight_have_its_sign():
+    model = signed(score_start="weight")
+    for weight, fan_in in zip(pruned_weights(model).values(), (12, 24), strict=True):
+        assert float(weight.scores.detach().abs().amax()) == pytest.approx((3 / fan_in) ** 0.5)
+        whole = weight.kept_weight.sum(dim=-1).view(weight.shape[0], weight.pairs, -1).sum(dim=1)
+        assert torch.equal(weight.scores.sign(), whole.sign())
+
+
 def test_it_is_saved_and_loaded_to_the_bit(tmp_path):
     model = signed(SimulatedChip("taox-40nm", seed=5))
     train(model, steps=7, optimizer=torch.optim.SGD(model.parameters(), lr=0.5))
@@ -142,8 +175,8 @@ def test_what_one_score_a_weight_cannot_mean_is_refused():
     chip = SimulatedChip(QUIET, seed=0)
     with pytest.raises(SettingError, match="score_per is 'weight' with the grain 'pair'"):
         prune_(perceptron(), chip, score_per="weight")
-    with pytest.raises(SettingError, match=r"keep_fraction is 0\.6 with one score a weight"):
-        prune_(perceptron(), chip, grain="cell", score_per="weight", keep_fraction=0.6)
+    with pytest.raises(SettingError, match=r"keep_fraction is 0\.41 with one score a weight"):
+        prune_(perceptron(), chip, grain="cell", score_per="weight", keep_fraction=0.41)
     with pytest.raises(SettingError, match="Did you mean 'weight'"):
         prune_(perceptron(), chip, grain="cell", score_per="wieght")
     with pytest.raises(SettingError, match=r"keep_fraction is 0\.7"):

@@ -297,8 +297,8 @@ class Pruned(Arm):
             "keep_fraction": 1.0 if self.keep_all else search.keep_fraction,
             "grain": search.grain,
             "pairs_per_weight": self._pairs(recipe, task),
-            # Where no score is learned there is no sign that could choose a cell.
-            "score_per": search.score_per if self.learns == "scores" else "edge",
+            # Where nothing is pruned or no score is learned, no sign chooses a cell.
+            "score_per": "edge" if self.keep_all or self.learns != "scores" else search.score_per,
             "where": _all_but(task.readout) if self.learns == "readout" else None,
         }
 

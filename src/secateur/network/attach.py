@@ -75,7 +75,7 @@ def prune_(
         rule: of selection; top-k of |score| in each weight where None.
         schedule: of the kept fraction over the mask updates.
         interval: steps from mask update to mask update.
-        score_start: how scores begin, see `topology.initial_scores`.
+        score_start: how scores begin, see `topology.initial_scores` and `signed_scores`.
         score_per: "edge" gives each edge a score; "weight" gives each weight one, of cells alone:
             its sign chooses which cell of a pair may conduct, its size how many of the pairs do.
         circuit: level of fidelity; one noisy read per step and weight where None.
@@ -91,7 +91,7 @@ def prune_(
         ModelError: for layers that cannot be pruned.
         SettingError: for shares outside (0, 1], names that match nothing, unknown words,
             fewer than one pair a weight; for one score a weight with pairs as edges, or with
-            more than half of the cells to keep.
+            more than 0.4 of the cells to keep.
         ChipError: where the chip has no room, or forming it has formed nothing of a weight.
 
     After an error the model is as it was, and so is the chip, but where it had to be formed to
@@ -363,11 +363,12 @@ def _shares(
     ]
     shares = shares_of(keep_fraction, weights, edges=edges)
     for plain, share in zip(weights, shares, strict=True):
-        if per == "weight" and share > 0.5:
+        # Near a half, cells of the other sign would fill the count up and stay, in a dead band.
+        if per == "weight" and share > 0.4:
             raise SettingError(
                 f"keep_fraction is {share} with one score a weight", where=plain.name,
                 cause="its sign lets one cell of each pair conduct, which is half of them",
-                remedy="Give 0.5 or less, such as 0.2",
+                remedy="Give 0.4 or less, such as 0.2",
             )  # fmt: skip
     return shares
 

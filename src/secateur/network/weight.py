@@ -249,7 +249,7 @@ class PrunedWeight(ChipWeight):
 
     Args:
         grain: "pair": an edge is a pair; "cell": an edge is one cell of a pair, + or -.
-        available: mask of the edges with a formed cell; the others have score 0 for ever.
+        available: mask of the edges with a formed cell; the others can never be kept.
         scores: one per edge: the shape of the region, for cells with a last axis of 2; or one per
             weight, of either sign.
         mask: kept edges, the shape of the region, for cells with a last axis of 2.
@@ -314,7 +314,7 @@ class PrunedWeight(ChipWeight):
         """Remembers what edges weigh, from what was read after they were SET.
 
         Args:
-            edges: int64, flat indices of the scores.
+            edges: int64, flat indices of the mask.
             differences: siemens, signed, one per edge.
         """
         if edges.numel():
@@ -326,7 +326,7 @@ class PrunedWeight(ChipWeight):
         They are then as those that were never formed.
 
         Args:
-            edges: int64, flat indices of the scores.
+            edges: int64, flat indices of the mask.
         """
         edges = edges[self.available.view(-1)[edges]]
         self.available.view(-1)[edges] = False
@@ -340,7 +340,7 @@ class PrunedWeight(ChipWeight):
         return self.mask & self.available if self.edges < self._formed else self.mask
 
     def hold_lost(self) -> bool:
-        """Keeps the scores of lost edges at 0, which momentum would move; whether there are any."""
+        """Keeps lost edges' own scores at 0, which momentum would move; whether any is lost."""
         lost = self.edges < self._formed
         if lost and self.score_per == "edge":
             self.scores.data.mul_(self.available)
