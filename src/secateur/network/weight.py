@@ -180,7 +180,7 @@ class ChipWeight(WeightSource):
 
     @property
     def _axis(self) -> int:
-        """That counts inputs, along which its pairs lie."""
+        """The one that counts inputs, along which the pairs of a weight lie."""
         return 0 if self.region.inputs_first else 1
 
     @property
