@@ -10,6 +10,7 @@ from secateur.network import detach_
 from secateur.network.weight import memory_format_of
 
 LAST = torch.channels_last
+CELLS_OF_WEIGHTS = {"grain": "cell", "score_per": "weight", "keep_fraction": 0.2}
 
 
 def convolutions() -> nn.Sequential:
@@ -51,8 +52,10 @@ def test_the_layout_changes_no_number():
         torch.testing.assert_close(one.scores.grad, other.scores.grad, rtol=1e-4, atol=1e-6)
 
 
-def test_a_pruned_model_changes_its_layout_as_any_model_and_keeps_it_when_cast():
-    model = pruned(convolutions())
+@pytest.mark.parametrize("search", [{}, {"grain": "cell"}, CELLS_OF_WEIGHTS], ids=str)
+def test_a_pruned_model_changes_its_layout_as_any_model_and_keeps_it_when_cast(search):
+    """Cells of a convolution have an axis more than torch knows this layout for."""
+    model = pruned(convolutions(), **search)
     assert not model(PICTURES).is_contiguous(memory_format=LAST)
     model.to(memory_format=LAST)
     assert model(PICTURES).is_contiguous(memory_format=LAST)

@@ -223,8 +223,9 @@ class ChipWeight(WeightSource):
 
     def _apply(self, fn: Any, recurse: bool = True) -> "ChipWeight":
         # Casting a model to half or double must not touch the physics: only the device follows.
+        # Asked flat, as a memory format for images has no meaning for the cells of their pairs.
         def follow(tensor: Tensor) -> Tensor:
-            return tensor.to(fn(tensor).device)
+            return tensor.to(fn(tensor.flatten()).device)
 
         super()._apply(follow, recurse)  # type: ignore[no-untyped-call,unused-ignore]
         like = torch.empty([2] * len(self.shape), dtype=self.dtype, device=self.device)
