@@ -78,3 +78,10 @@ def test_a_contiguous_weight_is_never_taken_for_another_layout(shape):
 )
 def test_channels_last_is_recognised_by_the_strides_alone(shape, last):
     assert memory_format_of(torch.empty(shape, memory_format=last)) is last
+
+
+@pytest.mark.parametrize("search", [{}, {"grain": "cell"}, CELLS_OF_WEIGHTS], ids=str)
+def test_a_model_shared_between_processes_shares_every_tensor(search):
+    """What moves a weight is asked of its tensors laid flat, which must not be copies."""
+    model = pruned(convolutions().to(memory_format=LAST), **search).share_memory()
+    assert all(tensor.is_shared() for tensor in (*model.parameters(), *model.buffers()))
