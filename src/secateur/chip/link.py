@@ -2,8 +2,10 @@
 
 import os
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,7 @@ class Link:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._socket: zmq.Socket[bytes] | None = None
         self._monitor: Any = None
+        self._closing: weakref.finalize[..., Any] | None = None
         # What is accepted here, and what the board accepts.
         self._limits, self._there = limits, Limits()
         self._waiting: OrderedDict[int, Request] = OrderedDict()
@@ -145,10 +148,6 @@ class Link:
         while self._waiting:
             self.wait()
 
-    def __del__(self) -> None:
-        if getattr(self, "_socket", None) is not None:
-            self._drop()
-
     def close(self) -> None:
         """Gives the board back and lets go of the connection."""
         if self._socket is not None:
@@ -162,14 +161,22 @@ class Link:
     # --- Inside ------------------------------------------------------------------------------
 
     def _send(self, request: Request, *, check: bool) -> None:
-        assert self._socket is not None
         header = {**request.header, "n": self._number, "session": self._session}
         parts = packed(header, request.arrays)
         if check:
             check_sizes(parts, self._there, what=f"{request.header['op']!r} of the board")
         self._waiting[self._number] = request
         self._number += 1
-        self._socket.send_multipart(parts, copy=False)
+        self._put(parts)
+
+    def _put(self, parts: list[Any]) -> None:
+        """Hands a message to the line.
+
+        A line that was refused takes none, now or ever: whoever waits for the answer finds it cut.
+        """
+        assert self._socket is not None
+        with suppress(zmq.Again):
+            self._socket.send_multipart(parts, flags=zmq.NOBLOCK, copy=False)
 
     def _take(self, seconds: float) -> bool:
         """Takes the answers that come in a time; False where none has, or the line was cut."""
@@ -226,11 +233,10 @@ class Link:
     def _welcome(self) -> dict[str, Any] | None:
         """What the board answers to a greeting on a new line; None where it is silent or cut."""
         self._connect()
-        assert self._socket is not None
         ask = int.from_bytes(os.urandom(6), "little")
         hello = {"op": "hello", "n": 0, "owner": self.owner, "token": self._token, "ask": ask,
                  "most": self._limits.array}  # fmt: skip
-        self._socket.send_multipart(packed(hello))
+        self._put(packed(hello))
         now = time.monotonic()
         until = now + min(self._patience, max(self._progress + self._timeout - now, 0.0))
         while self._heard(until - time.monotonic()):
@@ -270,30 +276,33 @@ class Link:
         return False
 
     def _connect(self) -> None:
+        # Before the old line is given up: a key that cannot be read leaves everything as it is.
+        keys = None if self._keys is None else (
+            key_pair(self._keys, "client"), read_key(self._keys / "board.public")
+        )  # fmt: skip
         self._drop()
         socket = self._context.socket(zmq.DEALER)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RECONNECT_IVL, 20)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
         socket.setsockopt(zmq.MAXMSGSIZE, max(self._limits.array, self._limits.header))
-        if self._keys is not None:
-            pair = key_pair(self._keys, "client")
+        if keys is not None:
+            pair, board = keys
             socket.curve_publickey = pair.public.encode()
             socket.curve_secretkey = pair.secret.encode()
-            socket.curve_serverkey = read_key(self._keys / "board.public").encode()
-        self._monitor = socket.get_monitor_socket(
+            socket.curve_serverkey = board.encode()
+        monitor = socket.get_monitor_socket(
             zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
             | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
         )  # fmt: skip
+        self._socket, self._monitor = socket, monitor
+        self._closing = weakref.finalize(self, _close, socket, monitor)
         socket.connect(self.address)
-        self._socket = socket
 
     def _drop(self) -> None:
-        if self._socket is not None:
-            self._socket.disable_monitor()
-            self._monitor.close(linger=0)
-            self._socket.close(linger=0)
-            self._socket = None
+        if self._closing is not None:
+            self._closing()
+        self._socket = None
 
     def _silent(self) -> ChipError:
         return UnansweredError(
@@ -301,6 +310,13 @@ class Link:
             cause="its server is not running, or keys that do not belong to it",
             remedy="Start it with `secateur chip serve`; `secateur run --resume` then goes on",
         )  # fmt: skip
+
+
+def _close(socket: "zmq.Socket[bytes]", monitor: "zmq.Socket[bytes]") -> None:
+    """In this order: an event for a monitor that is gone would stop ZeroMQ's own thread."""
+    socket.disable_monitor()
+    monitor.close(linger=0)
+    socket.close(linger=0)
 
 
 def _refusal(error: Any, kind: type[ChipError]) -> ChipError:
