@@ -11,7 +11,7 @@ test: .venv/.developed
 	$(BIN)/python -m pytest -n auto
 
 slow: .venv/.developed
-	$(BIN)/python -m pytest -m slow --timeout 2700
+	$(BIN)/python -m pytest -m slow
 
 bench: .venv/.developed
 	$(BIN)/python -m benchmarks.step

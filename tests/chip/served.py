@@ -44,5 +44,6 @@ def _running(chip: Callable[[], Chip], memory: RemembersCommands, **options) -> 
         yield server
     finally:
         stop.set()
-        thread.join()
+        thread.join(timeout=60.0)
+        assert not thread.is_alive(), "the server hangs"
         server.close()

@@ -1,10 +1,6 @@
 """Frames: what goes in comes out, and nothing else gets in."""
 
-import shutil
-import threading
 import time
-from concurrent.futures import Future
-from functools import partial
 
 import msgpack
 import pytest
@@ -14,9 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from served import serving
 
-from secateur.chip.command import UnansweredError
 from secateur.chip.keys import is_loopback, make_keys
-from secateur.chip.link import Link
 from secateur.chip.remote import RemoteChip
 from secateur.chip.wire import VERSION, FrameError, Limits, packed, unpacked
 from secateur.errors import ChipError, FileError, SecateurError, SettingError
@@ -107,20 +101,6 @@ def board(tmp_path_factory):
 def pulses(chip) -> list[torch.Tensor]:
     (counts,) = chip._link.ask("ledger", first=0, count=40).result()[1]
     return counts
-
-
-def within(seconds: float, call):
-    """What a call gives or raises; fails where it has not returned in a time."""
-    end: Future = Future()
-
-    def to_the_end() -> None:
-        try:
-            end.set_result(call())
-        except Exception as error:
-            end.set_exception(error)
-
-    threading.Thread(target=to_the_end, daemon=True).start()
-    return end.result(timeout=seconds)
 
 
 def asked(line, parts) -> dict:
@@ -233,42 +213,6 @@ def test_keys_let_in_who_has_them_and_nobody_else(tmp_path, caplog):
         chip = RemoteChip(server.address, keys=tmp_path / "lab")
         assert chip.place("w", (3, 4)).weights == 12
         chip.close()
-
-
-def test_a_line_that_was_refused_before_anything_was_said_is_told_of(tmp_path, monkeypatch):
-    """On a busy machine the refusal can be there first; such a line takes no message any more."""
-    make_keys(tmp_path / "lab")
-    make_keys(tmp_path / "other")
-    (tmp_path / "other/board.public").write_bytes((tmp_path / "lab/board.public").read_bytes())
-    connect = Link._connect
-
-    def connect_and_be_refused(link):
-        connect(link)
-        assert link._monitor.poll(5000)
-        while link._socket.poll(0, zmq.POLLOUT):
-            time.sleep(0.01)
-
-    monkeypatch.setattr(Link, "_connect", connect_and_be_refused)
-    with serving(tmp_path / "b", keys=tmp_path / "lab") as server:
-        come = partial(RemoteChip, server.address, keys=tmp_path / "other")
-        with pytest.raises(UnansweredError, match="does not let this client in"):
-            within(10.0, come)
-
-
-def test_a_client_that_is_locked_out_while_it_works_is_told_so(tmp_path):
-    make_keys(tmp_path / "lab")
-    shutil.copytree(tmp_path / "lab", tmp_path / "mine")
-    with serving(tmp_path / "a", keys=tmp_path / "lab") as server:
-        address = server.address
-        chip = RemoteChip(address, keys=tmp_path / "mine", patience=0.3, timeout=2.0)
-        region = chip.place("w", (3, 4))
-        assert chip.read(region, key=1).shape == (3, 4, 2)
-    (tmp_path / "lab/client.public").unlink()
-    with serving(tmp_path / "a", keys=tmp_path / "lab", address=address):
-        while chip._link._socket.poll(0, zmq.POLLOUT):
-            time.sleep(0.01)
-        with pytest.raises(UnansweredError, match="does not let this client in"):
-            within(10.0, partial(chip.read, region, key=2))
 
 
 def test_secrets_are_their_owners_and_are_never_overwritten(tmp_path):

@@ -16,7 +16,7 @@ from zmq.utils.monitor import parse_monitor_message
 from secateur.chip.command import UnansweredError
 from secateur.chip.keys import check_secured, key_pair, read_key
 from secateur.chip.wire import FrameError, Limits, check_sizes, packed, unpacked
-from secateur.errors import ChipError, SettingError
+from secateur.errors import ChipError, SecateurError, SettingError
 
 # Requests under way at most: more would fill the memory of a board that is slow.
 _WINDOW = 32
@@ -62,7 +62,8 @@ class Link:
     """A session with a board's server that outlives cuts and restarts.
 
     Requests that have no answer are sent again in their order in a new session. That is without
-    harm: commands have ids that the board remembers, and reads have keys.
+    harm: commands have ids that the board remembers, and reads have keys. Who has
+    given up may ask again.
 
     Args:
         address: of the server.
@@ -105,8 +106,14 @@ class Link:
         self._limits, self._there = limits, Limits()
         self._waiting: OrderedDict[int, Request] = OrderedDict()
         self._session, self._number = b"", 1
+        self._process = os.getpid()
         self._progress = time.monotonic()
-        self._greet()
+        try:
+            self._greet()
+        except BaseException:
+            # Whoever keeps the error keeps the link: it must not go on knocking.
+            self._drop()
+            raise
 
     def ask(
         self, op: str, arrays: Sequence[Tensor] = (), *,
@@ -115,14 +122,18 @@ class Link:
         """Sends a request without waiting for its answer; `on_reply` is told once it is there.
 
         Raises:
-            ChipError: for a request that is too large for a message.
+            ChipError: for a request that is too large for a message; after `close`, and in another
+                process than the link's own.
         """
+        self._line()
+        now = time.monotonic()
+        # Nobody was waiting, or whoever was has given up: the time counts from now.
+        if not self._waiting or now > self._progress + self._timeout:
+            self._progress = now
         while len(self._waiting) >= _WINDOW:
             self.wait()
-        if not self._waiting:
-            self._progress = time.monotonic()
         request = Request(self, {"op": op, **header}, arrays, on_reply)
-        self._send(request, check=True)
+        self._send(request)
         return request
 
     @property
@@ -151,44 +162,57 @@ class Link:
     def close(self) -> None:
         """Gives the board back and lets go of the connection."""
         if self._socket is not None:
+            self._patience = self._timeout = min(1.0, self._timeout)
             try:
-                self._patience = self._timeout = min(1.0, self._timeout)
-                self.ask("bye").result()
-            except ChipError:
-                pass
-            self._drop()
+                with suppress(SecateurError):
+                    self.ask("bye").result()
+            finally:
+                self._drop()
+                self._waiting.clear()
 
     # --- Inside ------------------------------------------------------------------------------
 
-    def _send(self, request: Request, *, check: bool) -> None:
-        header = {**request.header, "n": self._number, "session": self._session}
-        parts = packed(header, request.arrays)
-        if check:
-            check_sizes(parts, self._there, what=f"{request.header['op']!r} of the board")
+    def _line(self) -> "zmq.Socket[bytes]":
+        if self._socket is None:
+            raise ChipError("The board was given back", where=self.address,
+                            remedy="Make a new RemoteChip to use it again")  # fmt: skip
+        if os.getpid() != self._process:
+            raise ChipError(
+                "A process was forked from the one that uses the board", where=self.address,
+                cause="a connection cannot be used from both",
+                remedy="Make the RemoteChip in the process that is to use it",
+            )  # fmt: skip
+        return self._socket
+
+    def _send(self, request: Request) -> None:
+        parts = self._parts(request, self._number)
+        check_sizes(parts, self._there, what=f"{request.header['op']!r} of the board")
         self._waiting[self._number] = request
         self._number += 1
         self._put(parts)
 
+    def _parts(self, request: Request, number: int) -> list[Any]:
+        header = {**request.header, "n": number, "session": self._session}
+        return packed(header, request.arrays)
+
     def _put(self, parts: list[Any]) -> None:
         """Hands a message to the line.
 
-        A line that was refused takes none, now or ever: whoever waits for the answer finds it cut.
+        A line that was cut takes none, now or ever: whoever waits for the answer finds it cut.
         """
-        assert self._socket is not None
         with suppress(zmq.Again):
-            self._socket.send_multipart(parts, flags=zmq.NOBLOCK, copy=False)
+            self._line().send_multipart(parts, flags=zmq.NOBLOCK, copy=False)
 
     def _take(self, seconds: float) -> bool:
         """Takes the answers that come in a time; False where none has, or the line was cut."""
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
+        line, poller = self._line(), zmq.Poller()
+        poller.register(line, zmq.POLLIN)
         poller.register(self._monitor, zmq.POLLIN)
         ready = dict(poller.poll(int(1000 * seconds)))
-        if self._socket not in ready:
+        if line not in ready:
             return False
-        assert self._socket is not None
-        while self._waiting and self._socket.poll(0):
-            header, arrays = self._received()
+        while self._waiting and (message := self._received()) is not None:
+            header, arrays = message
             if "at_work" in header:
                 self._progress = time.monotonic()
                 continue
@@ -204,9 +228,11 @@ class Link:
                     request.on_reply(header, arrays)
         return True
 
-    def _received(self) -> tuple[dict[str, Any], list[Tensor]]:
-        assert self._socket is not None
-        parts = self._socket.recv_multipart(copy=False)
+    def _received(self) -> tuple[dict[str, Any], list[Tensor]] | None:
+        try:
+            parts = self._line().recv_multipart(flags=zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
         return unpacked([part.buffer for part in parts], self._limits)
 
     def _mend(self) -> None:
@@ -222,13 +248,14 @@ class Link:
             if time.monotonic() > self._progress + self._timeout:
                 raise self._silent()
             time.sleep(_PAUSE)
-        self._session, self._number = header["session"], 1
+        self._session = header["session"]
         self._there = Limits(*header["limits"])
         self._greeted(header)
-        waiting = list(self._waiting.values())
-        self._waiting.clear()
-        for request in waiting:
-            self._send(request, check=False)
+        # First numbered, then sent: if this is cut short, every request is still waited for.
+        self._waiting = OrderedDict(enumerate(self._waiting.values(), 1))
+        self._number = len(self._waiting) + 1
+        for number, request in list(self._waiting.items()):
+            self._put(self._parts(request, number))
 
     def _welcome(self) -> dict[str, Any] | None:
         """What the board answers to a greeting on a new line; None where it is silent or cut."""
@@ -239,8 +266,8 @@ class Link:
         self._put(packed(hello))
         now = time.monotonic()
         until = now + min(self._patience, max(self._progress + self._timeout - now, 0.0))
-        while self._heard(until - time.monotonic()):
-            header, _ = self._received()
+        while self._heard(until - time.monotonic()) and (message := self._received()) is not None:
+            header, _ = message
             if "error" in header:
                 raise _refusal(header["error"], UnansweredError)
             if header.get("ask") == ask:
@@ -252,14 +279,13 @@ class Link:
 
     def _heard(self, seconds: float) -> bool:
         """Whether the server answers in a time; refused keys end the wait."""
-        assert self._socket is not None
         end = time.monotonic() + seconds
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
+        line, poller = self._line(), zmq.Poller()
+        poller.register(line, zmq.POLLIN)
         poller.register(self._monitor, zmq.POLLIN)
         while (left := end - time.monotonic()) > 0:
             ready = dict(poller.poll(int(1000 * left) + 1))
-            if self._socket in ready:
+            if line in ready:
                 return True
             if self._monitor in ready:
                 event = parse_monitor_message(self._monitor.recv_multipart())["event"]
@@ -283,7 +309,7 @@ class Link:
         self._drop()
         socket = self._context.socket(zmq.DEALER)
         socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.RECONNECT_IVL, 20)
+        socket.setsockopt(zmq.RECONNECT_IVL, 100)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
         socket.setsockopt(zmq.MAXMSGSIZE, max(self._limits.array, self._limits.header))
         if keys is not None:
@@ -291,12 +317,11 @@ class Link:
             socket.curve_publickey = pair.public.encode()
             socket.curve_secretkey = pair.secret.encode()
             socket.curve_serverkey = board.encode()
-        monitor = socket.get_monitor_socket(
-            zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-            | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-        )  # fmt: skip
+        monitor = _monitor_of(socket)
         self._socket, self._monitor = socket, monitor
         self._closing = weakref.finalize(self, _close, socket, monitor)
+        # At exit everything goes at once, and another thread may be using the line.
+        self._closing.atexit = False
         socket.connect(self.address)
 
     def _drop(self) -> None:
@@ -310,6 +335,20 @@ class Link:
             cause="its server is not running, or keys that do not belong to it",
             remedy="Start it with `secateur chip serve`; `secateur run --resume` then goes on",
         )  # fmt: skip
+
+
+def _monitor_of(socket: "zmq.Socket[bytes]") -> "zmq.Socket[bytes]":
+    """Tells that a line was cut or refused."""
+    monitor: zmq.Socket[bytes] = socket.context.socket(zmq.PAIR)
+    # A line may be cut again and again while nobody looks, and at a limit the thread that tells of
+    # it, ZeroMQ's own, would stop for ever.
+    monitor.setsockopt(zmq.RCVHWM, 0)
+    address = f"inproc://secateur.{os.urandom(8).hex()}"
+    events = (zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+              | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)  # fmt: skip
+    socket.monitor(address, events)
+    monitor.connect(address)
+    return monitor
 
 
 def _close(socket: "zmq.Socket[bytes]", monitor: "zmq.Socket[bytes]") -> None:

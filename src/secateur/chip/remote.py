@@ -217,6 +217,7 @@ class RemoteChip(Chip):
         try:
             self._settle()
         finally:
+            self._sent.clear()
             self._link.close()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "RemoteChip":

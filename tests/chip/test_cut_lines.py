@@ -1,0 +1,197 @@
+"""Lines that are refused, cut or given up: whoever waits is told, and nobody waits for ever."""
+
+import multiprocessing
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from functools import partial
+
+import pytest
+import zmq
+from served import serving
+
+from secateur.chip.command import UnansweredError
+from secateur.chip.keys import make_keys
+from secateur.chip.link import Link
+from secateur.chip.remote import RemoteChip
+from secateur.errors import ChipError
+
+
+def within(seconds: float, call):
+    """What a call gives or raises; fails where it has not returned in a time."""
+    end: Future = Future()
+
+    def to_the_end() -> None:
+        try:
+            end.set_result(call())
+        except Exception as error:
+            end.set_exception(error)
+
+    threading.Thread(target=to_the_end, daemon=True).start()
+    return end.result(timeout=seconds)
+
+
+def wait_until_it_takes_nothing(link: Link) -> None:
+    while link._socket.poll(0, zmq.POLLOUT):
+        time.sleep(0.01)
+
+
+# --- Refused -------------------------------------------------------------------------------------
+
+
+def test_a_line_that_was_refused_before_anything_was_said_is_told_of(tmp_path, monkeypatch):
+    """On a busy machine the refusal can be there first; such a line takes no message any more."""
+    make_keys(tmp_path / "lab")
+    make_keys(tmp_path / "other")
+    (tmp_path / "other/board.public").write_bytes((tmp_path / "lab/board.public").read_bytes())
+    connect = Link._connect
+
+    def connect_and_be_refused(link):
+        connect(link)
+        assert link._monitor.poll(10_000)
+        wait_until_it_takes_nothing(link)
+
+    monkeypatch.setattr(Link, "_connect", connect_and_be_refused)
+    with serving(tmp_path / "b", keys=tmp_path / "lab") as server:
+        come = partial(RemoteChip, server.address, keys=tmp_path / "other")
+        with pytest.raises(UnansweredError, match="does not let this client in"):
+            within(30.0, come)
+
+
+def test_a_client_that_is_locked_out_while_it_works_is_told_so(tmp_path):
+    make_keys(tmp_path / "lab")
+    shutil.copytree(tmp_path / "lab", tmp_path / "mine")
+    with serving(tmp_path / "a", keys=tmp_path / "lab") as server:
+        address = server.address
+        chip = RemoteChip(address, keys=tmp_path / "mine")
+        region = chip.place("w", (3, 4))
+        assert chip.read(region, key=1).shape == (3, 4, 2)
+    (tmp_path / "lab/client.public").unlink()
+    with serving(tmp_path / "a", keys=tmp_path / "lab", address=address):
+        wait_until_it_takes_nothing(chip._link)
+        with pytest.raises(UnansweredError, match="does not let this client in"):
+            within(30.0, partial(chip.read, region, key=2))
+        with pytest.raises(UnansweredError, match="does not let this client in"):
+            within(30.0, chip.close)
+
+
+# --- Cut -----------------------------------------------------------------------------------------
+
+_CUT = """
+import socket, threading, zmq
+from secateur.chip.link import _close, _monitor_of
+
+door = socket.create_server(("127.0.0.1", 0))
+hang_ups = threading.Semaphore(0)
+
+def hang_up():
+    while True:
+        door.accept()[0].close()
+        hang_ups.release()
+
+threading.Thread(target=hang_up, daemon=True).start()
+line = zmq.Context.instance().socket(zmq.DEALER)
+line.setsockopt(zmq.RECONNECT_IVL, 1)
+monitor = _monitor_of(line)
+line.connect("tcp://127.0.0.1:%d" % door.getsockname()[1])
+for _ in range(2500):
+    assert hang_ups.acquire(timeout=20), "ZeroMQ's own thread stands still"
+_close(line, monitor)
+print("closed")
+"""
+
+
+def test_a_line_that_is_cut_thousands_of_times_while_nobody_looks_is_closed():
+    """With a limit to the events that wait, closing it would stop the whole process."""
+    done = subprocess.run([sys.executable, "-c", _CUT], capture_output=True, text=True, timeout=120,
+                          check=False)  # fmt: skip
+    assert done.stdout == "closed\n", done.stderr
+
+
+def test_all_that_waits_is_answered_though_asking_again_was_interrupted(tmp_path, monkeypatch):
+    with serving(tmp_path / "a") as server:
+        chip = RemoteChip(server.address, patience=0.5)
+        region = chip.place("w", (3, 4))
+        link, where = chip._link, [region.first_cell, [3, 4]]
+        requests = [link.ask("read", region=where, key=key) for key in range(3)]
+        put, sent = Link._put, []
+
+        def interrupted(link, parts):
+            sent.append(parts)
+            if len(sent) == 3:
+                raise KeyboardInterrupt
+            put(link, parts)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Link, "_put", interrupted)
+            # A greeting, one request, and then somebody presses Ctrl-C.
+            with pytest.raises(KeyboardInterrupt):
+                link._mend()
+        found = [within(30.0, request.result)[1][0] for request in requests]
+        for key, array in enumerate(found):
+            assert array.equal(chip.read(region, key=key))
+        chip.close()
+
+
+# --- Given up ------------------------------------------------------------------------------------
+
+
+def test_who_has_given_up_may_ask_again_once_the_board_is_back(tmp_path):
+    with serving(tmp_path / "a") as server:
+        address = server.address
+        chip = RemoteChip(address, patience=0.2, timeout=0.5)
+        region = chip.place("w", (3, 4))
+        before = chip.read(region, key=1)
+    with pytest.raises(UnansweredError, match=r"has not answered for 0\.5 s"):
+        chip.read(region, key=1)
+    time.sleep(0.6)
+    with serving(tmp_path / "a", address=address):
+        assert chip.read(region, key=1).equal(before)
+        chip.close()
+
+
+def test_a_chip_that_was_given_back_says_so_and_can_be_given_back_again(tmp_path):
+    with serving(tmp_path / "a") as server:
+        chip = RemoteChip(server.address)
+        region = chip.place("w", (3, 4))
+        chip.close()
+        with pytest.raises(ChipError, match="was given back"):
+            chip.read(region, key=1)
+        chip.close()
+
+
+def test_a_chip_is_given_back_though_board_and_keys_are_gone(tmp_path):
+    make_keys(tmp_path / "lab")
+    with serving(tmp_path / "a", keys=tmp_path / "lab") as server:
+        chip = RemoteChip(server.address, keys=tmp_path / "lab", patience=0.1, timeout=0.3)
+    shutil.rmtree(tmp_path / "lab")
+    chip.close()
+    assert chip._link._socket is None
+
+
+def _refusal_in_a_fork(chip, region, said) -> None:
+    try:
+        chip.read(region, key=1)
+    except ChipError as error:
+        said.send(str(error))
+
+
+def test_a_forked_process_is_told_to_make_its_own_connection(tmp_path):
+    with serving(tmp_path / "a") as server:
+        chip = RemoteChip(server.address)
+        region = chip.place("w", (3, 4))
+        heard, said = multiprocessing.Pipe(duplex=False)
+        fork = multiprocessing.get_context("fork")
+        child = fork.Process(target=_refusal_in_a_fork, args=(chip, region, said))
+        child.start()
+        try:
+            assert heard.poll(30)
+            assert "forked" in heard.recv()
+        finally:
+            child.kill()
+            child.join()
+        assert chip.read(region, key=1).shape == (3, 4, 2)
+        chip.close()
