@@ -1,6 +1,8 @@
 """A board and its server on a thread, for tests."""
 
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +34,16 @@ def serving_driven(chip: Chip, journal: Path, **options) -> Iterator[Server]:
         with _running(lambda: chip, memory, serial="bench", **options) as server:
             server.memory = memory
             yield server
+
+
+def wait_until_free(address: str) -> None:
+    """ZeroMQ lets go of an address some time after it was told to."""
+    while True:
+        try:
+            socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))).close()
+            return
+        except OSError:
+            time.sleep(0.01)
 
 
 @contextmanager

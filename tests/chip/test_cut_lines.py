@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 import zmq
-from served import serving
+from served import serving, wait_until_free
 
 from secateur.chip.command import UnansweredError
 from secateur.chip.keys import make_keys
@@ -70,6 +70,7 @@ def test_a_client_that_is_locked_out_while_it_works_is_told_so(tmp_path):
         region = chip.place("w", (3, 4))
         assert chip.read(region, key=1).shape == (3, 4, 2)
     (tmp_path / "lab/client.public").unlink()
+    wait_until_free(address)
     with serving(tmp_path / "a", keys=tmp_path / "lab", address=address):
         wait_until_it_takes_nothing(chip._link)
         with pytest.raises(UnansweredError, match="does not let this client in"):
@@ -136,6 +137,24 @@ def test_all_that_waits_is_answered_though_asking_again_was_interrupted(tmp_path
         chip.close()
 
 
+def test_who_only_looks_is_answered_though_the_request_was_lost_with_its_line(
+    tmp_path, monkeypatch
+):
+    with serving(tmp_path / "a") as server:
+        chip = RemoteChip(server.address)
+        region = chip.place("w", (3, 4))
+        with monkeypatch.context() as patch:
+            patch.setattr(Link, "_put", lambda link, parts: None)
+            request = chip._link.ask("read", region=[region.first_cell, [3, 4]], key=1)
+    wait_until_free(server.address)
+    with serving(tmp_path / "a", address=server.address):
+        until = time.monotonic() + 30.0
+        while not request.done():
+            assert time.monotonic() < until
+        assert request.result()[1][0].equal(chip.read(region, key=1))
+        chip.close()
+
+
 # --- Given up ------------------------------------------------------------------------------------
 
 
@@ -148,6 +167,7 @@ def test_who_has_given_up_may_ask_again_once_the_board_is_back(tmp_path):
     with pytest.raises(UnansweredError, match=r"has not answered for 0\.5 s"):
         chip.read(region, key=1)
     time.sleep(0.6)
+    wait_until_free(address)
     with serving(tmp_path / "a", address=address):
         assert chip.read(region, key=1).equal(before)
         chip.close()

@@ -33,8 +33,12 @@ def pulses(chip: FaultyBoard) -> list[list[int]]:
 
 @contextlib.contextmanager
 def bench(tmp_path, *faults: str | None) -> Iterator[tuple[FaultyBoard, Callable, Callable]]:
-    """A board behind a wire that fails only once `let` has said that all is sent."""
-    chip, sent = FaultyBoard(*faults), threading.Event()
+    """A board behind a wire that fails only once `let` has said that all is sent.
+
+    `chip.sent.clear()` has it wait again, until `chip.sent.set()`.
+    """
+    chip = FaultyBoard(*faults)
+    chip.sent = sent = threading.Event()
     give = chip.set
 
     def when_all_are_sent(cells):
@@ -94,15 +98,17 @@ def test_a_failure_is_told_at_the_command_at_which_it_was_told(tmp_path):
 def test_what_is_sent_behind_one_that_failed_and_is_not_known_yet_fails_in_its_own_place(tmp_path):
     """Both fail; of the one the program is told at the next command, of the other when it waits."""
 
-    def program(board: JournaledChip, let) -> list[tuple[int, str]]:
+    def program(board: JournaledChip, let, sent: threading.Event) -> list[tuple[int, str]]:
         told = []
         board.place("weight", (5, 6))
         board.reset(CELLS)
         board.flush()
         board.set(FIRST)
         let(board)
+        sent.clear()
         attempt(told, board, board.set, SECOND) or board.set(SECOND[:5])
         board.set(THIRD)
+        sent.set()
         attempt(told, board, board.flush)
         attempt(told, board, board.flush)
         board.reset(CELLS[::4])
@@ -111,12 +117,12 @@ def test_what_is_sent_behind_one_that_failed_and_is_not_known_yet_fails_in_its_o
 
     with bench(tmp_path, "refused", "half") as (chip, begin, let):
         board = begin()
-        told = program(board, let)
+        told = program(board, let, chip.sent)
         board.close()
         given = pulses(chip)
         for _ in range(2):
             again = begin()
-            assert program(again, let) == told
+            assert program(again, let, chip.sent) == told
             again.close()
             assert pulses(chip) == given
 

@@ -1,6 +1,5 @@
 """A server that was started again holds back what its predecessor would have held back."""
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 import torch
 from boards import FalteringBoard, ForgetfulBoard
-from served import serving, serving_driven
+from served import serving, serving_driven, wait_until_free
 
 from secateur.chip import Command, Journal, JournaledChip
 from secateur.chip.command import Answer, UnansweredError
@@ -33,18 +32,8 @@ class Bench:
     def restart(self) -> None:
         address = self.server.address
         self._server.close()
-        wait_until_free(int(address.rpartition(":")[2]))
+        wait_until_free(address)
         self.server = self._server.enter_context(self._serve(address))
-
-
-def wait_until_free(port: int) -> None:
-    """ZeroMQ lets go of an address some time after it was told to."""
-    while True:
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-            return
-        except OSError:
-            time.sleep(0.01)
 
 
 @contextmanager

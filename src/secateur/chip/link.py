@@ -142,8 +142,13 @@ class Link:
         return min(self._limits.array, self._there.array)
 
     def look(self) -> None:
-        """Takes the answers that have come."""
-        self._take(0)
+        """Takes the answers that have come, making a new connection where the line was cut.
+
+        Raises:
+            ChipError: as `wait`.
+        """
+        if not self._take(0) and self._waiting and self._monitor.poll(0):
+            self._mend()
 
     def wait(self) -> None:
         """Waits for an answer, making a new connection where there is none.
