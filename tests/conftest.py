@@ -11,7 +11,7 @@ settings.load_profile("house")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest of those that train, run by the fixture of its first test, takes 40 minutes."""
+    """More time for those that train: a fixture counts as its first test, and one takes 40 min."""
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(5000))

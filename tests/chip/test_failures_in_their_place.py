@@ -42,7 +42,7 @@ def bench(tmp_path, *faults: str | None) -> Iterator[tuple[FaultyBoard, Callable
     give = chip.set
 
     def when_all_are_sent(cells):
-        assert sent.wait(10.0)
+        assert sent.wait(60.0)
         give(cells)
 
     chip.set = when_all_are_sent

@@ -15,6 +15,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from secateur.chip.command import UnansweredError
 from secateur.chip.keys import check_secured, key_pair, read_key
+from secateur.chip.line import REFUSED, close, line
 from secateur.chip.wire import FrameError, Limits, check_sizes, packed, unpacked
 from secateur.errors import ChipError, SecateurError, SettingError
 
@@ -22,6 +23,8 @@ from secateur.errors import ChipError, SecateurError, SettingError
 _WINDOW = 32
 # Seconds from a connection that failed to the next.
 _PAUSE = 0.02
+# Seconds of one try, where nobody waits or the time is over: a board at work says so before.
+_TRY = 3.0
 
 
 class Request:
@@ -36,7 +39,7 @@ class Request:
         self.reply: tuple[dict[str, Any], list[Tensor]] | None = None
 
     def done(self) -> bool:
-        """Whether the answer is there."""
+        """Whether the answer is there; see `Link.look`."""
         if self.reply is None:
             self._link.look()
         return self.reply is not None
@@ -45,7 +48,7 @@ class Request:
         """Waits for the answer.
 
         Raises:
-            UnansweredError: where the board does not answer, or has been lent again since.
+            UnansweredError: as `Link.wait`, and where the board has been lent again since.
             ChipError: where the board refuses the request.
         """
         while self.reply is None:
@@ -62,8 +65,8 @@ class Link:
     """A session with a board's server that outlives cuts and restarts.
 
     Requests that have no answer are sent again in their order in a new session. That is without
-    harm: commands have ids that the board remembers, and reads have keys. Who has
-    given up may ask again.
+    harm: commands have ids that the board remembers, and reads have keys. Who has given up may ask
+    again.
 
     Args:
         address: of the server.
@@ -95,7 +98,11 @@ class Link:
             )  # fmt: skip
         self.address, self.owner, self._greeted = address, owner, on_greeting
         self._token = token.encode()
-        self._patience, self._timeout, self._keys = patience, timeout, keys
+        self._patience, self._timeout = patience, timeout
+        # Read once: a folder that is gone later is no failure of a command.
+        self._keys = None if keys is None else (
+            key_pair(keys, "client"), read_key(keys / "board.public")
+        )  # fmt: skip
         # Shared by the process: one of its own would wait, when it is collected, for sockets that
         # were left open.
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
@@ -105,8 +112,11 @@ class Link:
         # What is accepted here, and what the board accepts.
         self._limits, self._there = limits, Limits()
         self._waiting: OrderedDict[int, Request] = OrderedDict()
+        # Empty while no board has greeted back on this line.
         self._session, self._number = b"", 1
-        self._process = os.getpid()
+        self._closed, self._process = False, os.getpid()
+        # Its lines are told apart by the board: a greeting on an older one may be read late.
+        self._name, self._lines, self._tried = os.urandom(8), 0, 0.0
         self._progress = time.monotonic()
         try:
             self._greet()
@@ -122,12 +132,12 @@ class Link:
         """Sends a request without waiting for its answer; `on_reply` is told once it is there.
 
         Raises:
-            ChipError: for a request that is too large for a message; after `close`, and in another
-                process than the link's own.
+            ChipError: for a request that is too large for a message.
+            UnansweredError: as `wait`: there may be too many under way.
         """
-        self._line()
+        self._check()
         now = time.monotonic()
-        # Nobody was waiting, or whoever was has given up: the time counts from now.
+        # Nobody was waiting, or all the time went by: it counts from now.
         if not self._waiting or now > self._progress + self._timeout:
             self._progress = now
         while len(self._waiting) >= _WINDOW:
@@ -142,59 +152,87 @@ class Link:
         return min(self._limits.array, self._there.array)
 
     def look(self) -> None:
-        """Takes the answers that have come, making a new connection where the line was cut.
+        """Takes the answers that have come.
+
+        Where the line was cut there is one try to make a new one, and after a failure another as
+        often as `patience` says; that nobody is there is for `wait` to tell.
 
         Raises:
-            ChipError: as `wait`.
+            UnansweredError: after `close`, and in a process that was forked.
         """
-        if not self._take(0) and self._waiting and self._monitor.poll(0):
-            self._mend()
+        self._check()
+        if self._session:
+            self._take(0)
+            again = not self._session or self._monitor.poll(0) != 0
+        else:
+            again = time.monotonic() > self._tried + self._patience
+        if again and self._waiting:
+            with suppress(UnansweredError):
+                self._begin(self._welcome(_TRY))
 
     def wait(self) -> None:
         """Waits for an answer, making a new connection where there is none.
 
         Raises:
-            ChipError: where the board has said nothing for longer than the timeout.
+            UnansweredError: where the board has said nothing for longer than the timeout, is
+                another's or another one, or does not let this client in; after `close`, and in a
+                process that was forked.
         """
-        if not self._take(self._patience):
-            self._mend()
+        self._check()
+        if not self._session or not self._take(self._patience):
+            self._greet()
 
     def settle(self) -> None:
-        """Waits until everything asked is answered."""
+        """Waits until everything asked is answered.
+
+        Raises:
+            UnansweredError: as `wait`.
+        """
         while self._waiting:
             self.wait()
 
     def close(self) -> None:
-        """Gives the board back and lets go of the connection."""
-        if self._socket is not None:
-            self._patience = self._timeout = min(1.0, self._timeout)
-            try:
-                with suppress(SecateurError):
-                    self.ask("bye").result()
-            finally:
-                self._drop()
-                self._waiting.clear()
+        """Gives the board back and lets go of the connection; what waits is given up.
+
+        In a process that was forked it does nothing: the board is the other one's.
+        """
+        if self._closed or os.getpid() != self._process:
+            return
+        self._patience = self._timeout = min(1.0, self._timeout)
+        try:
+            with suppress(SecateurError):
+                self.ask("bye").result()
+        finally:
+            self._closed = True
+            self._drop()
+            self._waiting.clear()
 
     # --- Inside ------------------------------------------------------------------------------
 
-    def _line(self) -> "zmq.Socket[bytes]":
-        if self._socket is None:
-            raise ChipError("The board was given back", where=self.address,
-                            remedy="Make a new RemoteChip to use it again")  # fmt: skip
+    def _check(self) -> None:
+        """Refuses use after `close` and in a forked process.
+
+        Raises:
+            UnansweredError: what is under way may have been carried out.
+        """
         if os.getpid() != self._process:
-            raise ChipError(
+            raise UnansweredError(
                 "A process was forked from the one that uses the board", where=self.address,
                 cause="a connection cannot be used from both",
                 remedy="Make the RemoteChip in the process that is to use it",
             )  # fmt: skip
-        return self._socket
+        if self._closed:
+            raise UnansweredError("The board was given back", where=self.address,
+                                  remedy="Make a new RemoteChip to use it again")  # fmt: skip
 
     def _send(self, request: Request) -> None:
         parts = self._parts(request, self._number)
         check_sizes(parts, self._there, what=f"{request.header['op']!r} of the board")
         self._waiting[self._number] = request
         self._number += 1
-        self._put(parts)
+        # Without a session it is sent once there is one.
+        if self._session:
+            self._put(parts)
 
     def _parts(self, request: Request, number: int) -> list[Any]:
         header = {**request.header, "n": number, "session": self._session}
@@ -203,18 +241,18 @@ class Link:
     def _put(self, parts: list[Any]) -> None:
         """Hands a message to the line.
 
-        A line that was cut takes none, now or ever: whoever waits for the answer finds it cut.
+        One that was refused takes none, now or ever: whoever waits for the answer makes another.
         """
-        with suppress(zmq.Again):
-            self._line().send_multipart(parts, flags=zmq.NOBLOCK, copy=False)
+        if self._socket is not None:
+            with suppress(zmq.Again):
+                self._socket.send_multipart(parts, flags=zmq.NOBLOCK, copy=False)
 
     def _take(self, seconds: float) -> bool:
         """Takes the answers that come in a time; False where none has, or the line was cut."""
-        line, poller = self._line(), zmq.Poller()
-        poller.register(line, zmq.POLLIN)
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
         poller.register(self._monitor, zmq.POLLIN)
-        ready = dict(poller.poll(int(1000 * seconds)))
-        if line not in ready:
+        if self._socket not in dict(poller.poll(int(1000 * seconds))):
             return False
         while self._waiting and (message := self._received()) is not None:
             header, arrays = message
@@ -223,8 +261,8 @@ class Link:
                 continue
             error = header.get("error", {}).get("kind")
             if error in ("unknown", "order"):
-                self._mend()
-                return True
+                self._session = b""
+                return False
             request = self._waiting.pop(header.get("n", -1), None)
             if request is not None:
                 request.reply = (header, arrays)
@@ -234,43 +272,43 @@ class Link:
         return True
 
     def _received(self) -> tuple[dict[str, Any], list[Tensor]] | None:
+        assert self._socket is not None
         try:
-            parts = self._line().recv_multipart(flags=zmq.NOBLOCK, copy=False)
+            parts = self._socket.recv_multipart(flags=zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return None
         return unpacked([part.buffer for part in parts], self._limits)
 
-    def _mend(self) -> None:
-        """A new session, in which all that waits is asked again."""
-        if time.monotonic() > self._progress + self._timeout:
-            raise self._silent()
-        self._greet()
-
     def _greet(self) -> None:
+        """A new session, in which all that waits is asked again; tried once, however late it is."""
         if not self._waiting:
             self._progress = time.monotonic()
-        while (header := self._welcome()) is None:
+        while not self._begin(self._welcome(self._patience)):
             if time.monotonic() > self._progress + self._timeout:
                 raise self._silent()
             time.sleep(_PAUSE)
-        self._session = header["session"]
+
+    def _begin(self, header: dict[str, Any] | None) -> bool:
+        if header is None:
+            return False
         self._there = Limits(*header["limits"])
         self._greeted(header)
         # First numbered, then sent: if this is cut short, every request is still waited for.
         self._waiting = OrderedDict(enumerate(self._waiting.values(), 1))
-        self._number = len(self._waiting) + 1
+        self._session, self._number = header["session"], len(self._waiting) + 1
         for number, request in list(self._waiting.items()):
             self._put(self._parts(request, number))
+        return True
 
-    def _welcome(self) -> dict[str, Any] | None:
+    def _welcome(self, patience: float) -> dict[str, Any] | None:
         """What the board answers to a greeting on a new line; None where it is silent or cut."""
         self._connect()
         ask = int.from_bytes(os.urandom(6), "little")
         hello = {"op": "hello", "n": 0, "owner": self.owner, "token": self._token, "ask": ask,
-                 "most": self._limits.array}  # fmt: skip
+                 "most": self._limits.array, "link": self._name, "line": self._lines}  # fmt: skip
         self._put(packed(hello))
         now = time.monotonic()
-        until = now + min(self._patience, max(self._progress + self._timeout - now, 0.0))
+        until = now + min(patience, max(self._progress + self._timeout - now, _TRY))
         while self._heard(until - time.monotonic()) and (message := self._received()) is not None:
             header, _ = message
             if "error" in header:
@@ -279,23 +317,26 @@ class Link:
                 return header
             if "at_work" in header:
                 self._progress = time.monotonic()
-                until = self._progress + self._patience
+                until = self._progress + patience
         return None
 
     def _heard(self, seconds: float) -> bool:
-        """Whether the server answers in a time; refused keys end the wait."""
+        """Whether the server answers in a time.
+
+        Raises:
+            UnansweredError: where it does not let this client in.
+        """
         end = time.monotonic() + seconds
-        line, poller = self._line(), zmq.Poller()
-        poller.register(line, zmq.POLLIN)
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
         poller.register(self._monitor, zmq.POLLIN)
         while (left := end - time.monotonic()) > 0:
             ready = dict(poller.poll(int(1000 * left) + 1))
-            if line in ready:
+            if self._socket in ready:
                 return True
             if self._monitor in ready:
                 event = parse_monitor_message(self._monitor.recv_multipart())["event"]
-                if event in (zmq.EVENT_HANDSHAKE_FAILED_AUTH,
-                             zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL):  # fmt: skip
+                if event in REFUSED:
                     raise UnansweredError(
                         "The board does not let this client in", where=self.address,
                         cause="its folder of keys has not got this client's public key, or one of "
@@ -307,32 +348,25 @@ class Link:
         return False
 
     def _connect(self) -> None:
-        # Before the old line is given up: a key that cannot be read leaves everything as it is.
-        keys = None if self._keys is None else (
-            key_pair(self._keys, "client"), read_key(self._keys / "board.public")
-        )  # fmt: skip
         self._drop()
-        socket = self._context.socket(zmq.DEALER)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.RECONNECT_IVL, 100)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+        self._tried, self._lines = time.monotonic(), self._lines + 1
+        socket, monitor = line(self._context)
+        self._closing = weakref.finalize(self, close, self._process, socket, monitor)
+        # At exit everything goes at once, and another thread may be using the line.
+        self._closing.atexit = False
         socket.setsockopt(zmq.MAXMSGSIZE, max(self._limits.array, self._limits.header))
-        if keys is not None:
-            pair, board = keys
+        if self._keys is not None:
+            pair, board = self._keys
             socket.curve_publickey = pair.public.encode()
             socket.curve_secretkey = pair.secret.encode()
             socket.curve_serverkey = board.encode()
-        monitor = _monitor_of(socket)
-        self._socket, self._monitor = socket, monitor
-        self._closing = weakref.finalize(self, _close, socket, monitor)
-        # At exit everything goes at once, and another thread may be using the line.
-        self._closing.atexit = False
         socket.connect(self.address)
+        self._socket, self._monitor = socket, monitor
 
     def _drop(self) -> None:
+        self._socket, self._session = None, b""
         if self._closing is not None:
             self._closing()
-        self._socket = None
 
     def _silent(self) -> ChipError:
         return UnansweredError(
@@ -340,27 +374,6 @@ class Link:
             cause="its server is not running, or keys that do not belong to it",
             remedy="Start it with `secateur chip serve`; `secateur run --resume` then goes on",
         )  # fmt: skip
-
-
-def _monitor_of(socket: "zmq.Socket[bytes]") -> "zmq.Socket[bytes]":
-    """Tells that a line was cut or refused."""
-    monitor: zmq.Socket[bytes] = socket.context.socket(zmq.PAIR)
-    # A line may be cut again and again while nobody looks, and at a limit the thread that tells of
-    # it, ZeroMQ's own, would stop for ever.
-    monitor.setsockopt(zmq.RCVHWM, 0)
-    address = f"inproc://secateur.{os.urandom(8).hex()}"
-    events = (zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-              | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)  # fmt: skip
-    socket.monitor(address, events)
-    monitor.connect(address)
-    return monitor
-
-
-def _close(socket: "zmq.Socket[bytes]", monitor: "zmq.Socket[bytes]") -> None:
-    """In this order: an event for a monitor that is gone would stop ZeroMQ's own thread."""
-    socket.disable_monitor()
-    monitor.close(linger=0)
-    socket.close(linger=0)
 
 
 def _refusal(error: Any, kind: type[ChipError]) -> ChipError:

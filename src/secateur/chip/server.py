@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from secateur.chip import request
 from secateur.chip.chip import Chip
 from secateur.chip.command import (
     PULSES,
@@ -25,25 +26,19 @@ from secateur.chip.command import (
 )
 from secateur.chip.placement import Region
 from secateur.chip.reception import Reception
-from secateur.chip.window import Window
+from secateur.chip.request import Greeting
 from secateur.chip.wire import FrameError, Limits, packed, unpacked
 from secateur.errors import ChipError, SecateurError
 
 log = logging.getLogger("secateur.server")
 # Bytes of one cell's pulses of each kind.
 _COUNTS = 4 * len(PULSES)
-# Bytes of a token at least: what cannot be guessed.
-_TOKEN = 16
-# Bytes that any client must accept in an array.
-_LEAST = 1 << 10
 _Reply = tuple[dict[str, Any], list[Tensor]]
 
 
 @dataclass
 class _Owner:
-    name: str
-    # Known to it alone; never said to anybody.
-    token: bytes
+    greeting: Greeting
     session: bytes
     expected: int
     seen: float
@@ -169,34 +164,30 @@ class Server:
                 self._owner.seen = time.monotonic()
 
     def _greet(self, header: dict[str, Any]) -> _Reply:
-        name, now, owner = header.get("owner"), time.monotonic(), self._owner
-        if not isinstance(name, str) or not 0 < len(name) <= 200:
-            raise FrameError("A message was refused: who asks has no name")
-        token = header.get("token")
-        if not isinstance(token, bytes) or not _TOKEN <= len(token) <= 200:
-            raise FrameError("A message was refused: who asks has no token of its own")
-        most = header.get("most")
-        if type(most) is not int or most < _LEAST:
-            raise FrameError("A message was refused: who asks accepts no arrays")
-        same = owner is not None and hmac.compare_digest(owner.token, token)
-        if owner is not None and not same and now < owner.seen + self._lease:
-            left = owner.seen + self._lease - now
-            raise RefusedError(
-                "busy", f"The board is in use by {owner.name!r}, for {left:.0f} s after its last "
-                "request", cause="another run, or one that was killed a moment ago",
-                remedy="Wait for it to end, or for its lease to run out",
-            )  # fmt: skip
+        greeting, now, owner = Greeting.of(header), time.monotonic(), self._owner
         if owner is not None:
+            if not hmac.compare_digest(owner.greeting.token, greeting.token):
+                left = owner.seen + self._lease - now
+                if left > 0:
+                    raise RefusedError(
+                        "busy", f"The board is in use by {owner.greeting.name!r}, for {left:.0f} s "
+                        "after its last request",
+                        cause="another run, or one that was killed a moment ago",
+                        remedy="Wait for it to end, or for its lease to run out",
+                    )  # fmt: skip
+            elif owner.greeting.link == greeting.link and greeting.line < owner.greeting.line:
+                raise RefusedError("superseded", "A greeting came late: its sender has come again")
             self._former.add(owner.session)
-        self._owner = _Owner(name, token, os.urandom(16), 1, now, min(most, self._limits.array))
-        log.info("The board is lent to %r", name)
+        most = min(greeting.most, self._limits.array)
+        self._owner = _Owner(greeting, os.urandom(16), 1, now, most)
+        log.info("The board is lent to %r", greeting.name)
         chip = self._chip()
         geometry, limits = chip.placement.geometry, self._limits
         about = {
             "session": self._owner.session, "serial": self.serial, "regions": _regions(chip),
             "technology": chip.technology.toml(), "seed": chip.seed,
             "geometry": [geometry.rows, geometry.columns], "macros": chip.placement.limit,
-            "ask": header.get("ask") if isinstance(header.get("ask"), int) else None,
+            "ask": greeting.ask,
             "limits": [limits.header, limits.array, limits.arrays],
         }  # fmt: skip
         return about, []
@@ -232,10 +223,8 @@ class Server:
         before = [one for one in untold if one != identity]
         known = {one: done for one, done in self._carried_out.items() if one in before}
         self._carried_out = {**known, identity: False}
-        command = Command(
-            checked_kind(header["kind"]), _cells(arrays[0]), arrays[1] if arrays[1:] else None,
-            dict(header["parameters"]),
-        )  # fmt: skip
+        cells, values = request.cells(arrays[0]), arrays[1] if arrays[1:] else None
+        command = Command(checked_kind(header["kind"]), cells, values, dict(header["parameters"]))
         reached, whose = len(command.cells), ""
         if command.kind == "place":
             reached = 2 * math.prod(command.parameters["shape"])
@@ -274,13 +263,13 @@ class Server:
     def _read(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         region = self._region(header)
         self._check_answer(f"a read of {region.weights} pairs", 8 * region.weights)
-        return {}, [self._chip().read(region, key=_key(header))]
+        return {}, [self._chip().read(region, key=request.count(header["key"]))]
 
     def _read_back(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
-        return {}, [self._chip().read_back(_cells(arrays[0]))]
+        return {}, [self._chip().read_back(request.cells(arrays[0]))]
 
     def _conducting(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
-        return {}, [self._chip().conducting(_cells(arrays[0]))]
+        return {}, [self._chip().conducting(request.cells(arrays[0]))]
 
     def _status(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         region = self._region(header)
@@ -288,30 +277,30 @@ class Server:
         return {}, [self._chip().status(region)]
 
     def _multiply(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
-        voltages, region = _volts(arrays[0], dimensions=2), self._region(header)
+        voltages, region = request.volts(arrays[0], dimensions=2), self._region(header)
         self._check_currents(len(voltages), region)
-        return {}, [self._chip().multiply(region, voltages, key=_key(header))]
+        return {}, [self._chip().multiply(region, voltages, key=request.count(header["key"]))]
 
     def _convolve(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         region = self._region(header)
-        window = _window(header["window"])
-        maps = _volts(arrays[0], dimensions=2 + len(window.kernel))
+        window = request.window(header["window"])
+        maps = request.volts(arrays[0], dimensions=2 + len(window.kernel))
         places = window.places(tuple(maps.shape[2:]))
         if min(places) < 1:
             raise FrameError("A message was refused: a window that is larger than the maps")
         self._check_currents(len(maps) * math.prod(places), region)
-        finish = self._chip().begin_convolve(region, maps, window, key=_key(header))
+        finish = self._chip().begin_convolve(region, maps, window, key=request.count(header["key"]))
         return {}, [finish().contiguous()]
 
     def _ledger(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
-        first, count = _count(header["first"]), _count(header["count"])
+        first, count = request.count(header["first"]), request.count(header["count"])
         self._check_answer(f"the counts of {count} cells", _COUNTS * count)
         ledger, part = self._chip().ledger, slice(first, first + count)
         return {}, [torch.stack([getattr(ledger, name)[part] for name in PULSES])]
 
     def _bye(self, header: dict[str, Any], arrays: list[Tensor]) -> _Reply:
         if self._owner is not None:
-            log.info("The board is given back by %r", self._owner.name)
+            log.info("The board is given back by %r", self._owner.greeting.name)
             self._former.add(self._owner.session)
         self._owner = None
         return {}, []
@@ -360,39 +349,3 @@ def _complete(outcome: Outcome) -> bool:
 def _regions(chip: Chip) -> list[list[Any]]:
     """Of each weight: name, shape, and whether its inputs come first."""
     return [[r.name, list(r.shape), r.inputs_first] for r in chip.placement.regions]
-
-
-def _cells(array: Tensor) -> Tensor:
-    if array.dtype != torch.int64 or array.dim() != 1:
-        raise FrameError("A message was refused: cells are no list of numbers")
-    return array
-
-
-def _volts(array: Tensor, *, dimensions: int) -> Tensor:
-    if array.dtype != torch.float32 or array.dim() != dimensions:
-        raise FrameError("A message was refused: voltages are no float32 array of that order")
-    return array
-
-
-def _window(sizes: Any) -> Window:
-    """A window of one to three dimensions, with no more zeros around than its kernel can see."""
-    if not (isinstance(sizes, list) and len(sizes) == 4):
-        raise FrameError("A message was refused: a window has four sizes for each dimension")
-    kernel, stride, padding, dilation = (tuple(size) for size in sizes)
-    for k, s, p, d in zip(kernel, stride, padding, dilation, strict=True):
-        whole = all(type(n) is int for n in (k, s, p, d))
-        if not whole or min(k, s, d) < 1 or not 0 <= p <= k * d:
-            raise FrameError("A message was refused: the sizes of a window cannot be")
-    if not 1 <= len(kernel) <= 3:
-        raise FrameError(f"A message was refused: a window of {len(kernel)} dimensions")
-    return Window(kernel, stride, padding, dilation)
-
-
-def _key(header: dict[str, Any]) -> int:
-    return _count(header["key"])
-
-
-def _count(number: Any) -> int:
-    if type(number) is not int or not 0 <= number < 1 << 63:
-        raise FrameError("A message was refused: a key or count is no number of 63 bits")
-    return number
