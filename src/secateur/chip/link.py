@@ -243,9 +243,9 @@ class Link:
 
         One that was refused takes none, now or ever: whoever waits for the answer makes another.
         """
-        if self._socket is not None:
-            with suppress(zmq.Again):
-                self._socket.send_multipart(parts, flags=zmq.NOBLOCK, copy=False)
+        assert self._socket is not None
+        with suppress(zmq.Again):
+            self._socket.send_multipart(parts, flags=zmq.NOBLOCK, copy=False)
 
     def _take(self, seconds: float) -> bool:
         """Takes the answers that come in a time; False where none has, or the line was cut."""
